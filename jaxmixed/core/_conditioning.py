@@ -1,0 +1,137 @@
+"""Design -> Conditioned: the same model in coordinates where cross products are harmless.
+
+Cross products square the condition number, so they are taken of better columns. With rows multiplied
+by the square roots of the weights,
+
+    X = Q R,                          Q orthonormal
+    y - offset = X beta_ols + s u,    u of unit mean square, orthogonal to X
+    z = z~ T,                         z~ of unit mean square, T lower triangular within each block
+
+so that Lambda~ = T Lambda is again lower triangular and log|I + Lambda'ALambda| does not change. R, beta_ols, s and T
+carry the results back.
+"""
+
+import equinox as eqx
+from jaxtyping import Float
+
+from ._covariance import Blocks
+from ._design import Design, RandomTerm
+from ._types import Array, Scalar, namespace
+
+
+class Conditioned(eqx.Module):
+    """All of a design but its response, in conditioned coordinates.
+
+    Attributes
+    ----------
+    Q, R
+        Thin QR decomposition of the weighted X, shapes (n, p) and (p, p).
+    terms
+        The random terms with z replaced by the weighted z~.
+    T
+        For each term, z (weighted) = z~ T, lower triangular, shape (q, q).
+    root_weights, offset
+        Square roots of the weights, and the offset, shape (n,), or `None`.
+    """
+
+    Q: Float[Array, "n p"]
+    R: Float[Array, "p p"]
+    terms: tuple[RandomTerm, ...]
+    T: tuple[Float[Array, "q q"], ...]
+    root_weights: Float[Array, " n"] | None
+    offset: Float[Array, " n"] | None
+
+    @property
+    def log_weights(self) -> Scalar:
+        """Sum of the logarithms of the weights."""
+        xp = namespace(self.Q)
+        if self.root_weights is None:
+            return xp.zeros((), self.Q.dtype)
+        return 2 * xp.log(self.root_weights).sum()
+
+
+class Response(eqx.Module):
+    """A response in conditioned coordinates: y - offset = X beta_ols + scale * u."""
+
+    u: Float[Array, " n"]
+    beta_ols: Float[Array, " p"]
+    scale: Scalar
+
+
+def condition(design: Design) -> Conditioned:
+    """Orthogonalise X and every z."""
+    xp = namespace(design.X)
+    root = None if design.weights is None else xp.sqrt(design.weights)
+    Q, R = xp.linalg.qr(_weighted(root, design.X))
+    terms, T = [], []
+    for term in design.terms:
+        z, factor = _orthogonalise(_weighted(root, term.z), term.blocks)
+        terms.append(RandomTerm(z, term.codes, term.n_levels, term.blocks))
+        T.append(factor)
+    return Conditioned(Q, R, tuple(terms), tuple(T), root, design.offset)
+
+
+def condition_response(conditioned: Conditioned, y: Float[Array, " n"]) -> Response:
+    """Take the least-squares fit out of a response and scale what is left."""
+    xp = namespace(conditioned.Q, y)
+    if conditioned.offset is not None:
+        y = y - conditioned.offset
+    y = _weighted(conditioned.root_weights, y)
+    Q, R = conditioned.Q, conditioned.R
+    # The first pass removes the bulk of a large mean, the second the rounding it left behind.
+    first = Q.T @ y
+    residual = y - Q @ first
+    second = Q.T @ residual
+    residual = residual - Q @ second
+    mean_square = (residual**2).mean()
+    scale = xp.where(mean_square > 0, xp.sqrt(xp.where(mean_square > 0, mean_square, 1.0)), 1.0)
+    return Response(residual / scale, solve_upper(R, first + second), scale)
+
+
+def solve_upper(R: Float[Array, "p p"], b: Float[Array, "p *m"]) -> Float[Array, "p *m"]:
+    """Solve R x = b for one upper-triangular R."""
+    xp = namespace(R, b)
+    if R.shape[0] == 0:
+        return b
+    if xp.__name__ == "numpy":
+        return xp.linalg.solve(R, b)
+    from jax.scipy.linalg import solve_triangular
+
+    return solve_triangular(R, b)
+
+
+def _weighted(root, array):
+    if root is None:
+        return array
+    return array * (root[:, None] if array.ndim == 2 else root)
+
+
+def _orthogonalise(z, blocks: Blocks):
+    """Return (z~, T) with z = z~ T and each block of z~ orthogonal with unit mean square."""
+    xp = namespace(z)
+    pieces, T, first = [], xp.zeros((z.shape[1], z.shape[1]), z.dtype), 0
+    rows = []
+    for b in blocks:
+        piece, factor = _lower_qr(z[:, first : first + b])
+        pieces.append(piece)
+        rows.append(xp.pad(factor, ((0, 0), (first, z.shape[1] - first - b))))
+        first += b
+    T = xp.concatenate(rows, axis=0)
+    return xp.concatenate(pieces, axis=1), T
+
+
+def _lower_qr(z):
+    """Return (z~, T) for one block; collinear columns are only scaled."""
+    xp = namespace(z)
+    n = z.shape[0]
+    norm = xp.sqrt((z**2).mean(0))
+    norm = xp.where(norm > 0, norm, 1.0)
+    if z.shape[1] == 1:
+        return z / norm, norm[:, None]
+    # QR of the reversed columns, reversed again, has a lower-triangular factor.
+    Q, R = xp.linalg.qr(z[:, ::-1] / norm[::-1])
+    Q, R = Q[:, ::-1] * n**0.5, R[::-1, ::-1] / n**0.5
+    sign = xp.where(xp.diagonal(R) < 0, -1.0, 1.0).astype(z.dtype)
+    independent = (xp.abs(xp.diagonal(R)) > xp.finfo(z.dtype).eps ** 0.5).all()
+    T = xp.where(independent, R * sign[:, None], xp.eye(z.shape[1], dtype=z.dtype))
+    return xp.where(independent, Q * sign, z / norm), T * norm

@@ -1,0 +1,87 @@
+"""theta -> Lambda: the relative covariance factor of one grouping factor.
+
+The random effects of one level have covariance sigma^2 Lambda Lambda'. Lambda is q x q, block
+diagonal with lower-triangular blocks; theta lists the lower triangle of each block column by
+column, as lme4 does, so theta is relative to sigma.
+"""
+
+import functools
+
+import numpy as np
+from jaxtyping import Float
+
+from ._types import Array, Theta, namespace
+
+Blocks = tuple[int, ...]
+
+
+def n_theta(blocks: Blocks) -> int:
+    """Return the number of elements of theta: b (b + 1) / 2 for each block of size b."""
+    return sum(b * (b + 1) // 2 for b in blocks)
+
+
+@functools.cache
+def positions(blocks: Blocks) -> tuple[np.ndarray, np.ndarray]:
+    """Return the row and the column of Lambda that each element of theta fills."""
+    rows, columns, first = [], [], 0
+    for b in blocks:
+        column, row = np.triu_indices(b)
+        rows.append(row + first)
+        columns.append(column + first)
+        first += b
+    empty = [np.zeros(0, int)]
+    return np.concatenate(rows or empty), np.concatenate(columns or empty)
+
+
+@functools.cache
+def basis(blocks: Blocks) -> np.ndarray:
+    """Return d Lambda / d theta, shape (k, q, q), of zeros and ones."""
+    rows, columns = positions(blocks)
+    basis = np.zeros((len(rows), sum(blocks), sum(blocks)))
+    basis[np.arange(len(rows)), rows, columns] = 1
+    return basis
+
+
+def relative_factor(theta: Theta, blocks: Blocks) -> Float[Array, "q q"]:
+    """Return Lambda(theta), linear in theta."""
+    q = sum(blocks)
+    return (theta @ basis(blocks).reshape(-1, q * q).astype(theta.dtype)).reshape(q, q)
+
+
+def pack(factor: Float[Array, "q q"], blocks: Blocks) -> Theta:
+    """Return theta, the inverse of `relative_factor`."""
+    return factor[positions(blocks)]
+
+
+def split(theta: Theta, blocks: tuple[Blocks, ...]) -> list[Theta]:
+    """Cut theta into one piece for each grouping factor."""
+    ends = np.cumsum([0, *map(n_theta, blocks)])
+    return [theta[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+
+
+def relative_factors(theta: Theta, blocks: tuple[Blocks, ...]) -> list[Float[Array, "q q"]]:
+    """Return Lambda of each grouping factor."""
+    return [relative_factor(piece, b) for piece, b in zip(split(theta, blocks), blocks, strict=True)]
+
+
+def pack_all(factors: list[Float[Array, "q q"]], blocks: tuple[Blocks, ...]) -> Theta:
+    """Return theta, the inverse of `relative_factors`."""
+    return namespace(*factors).concatenate([pack(f, b) for f, b in zip(factors, blocks, strict=True)])
+
+
+def is_diagonal(blocks: tuple[Blocks, ...]) -> np.ndarray:
+    """Tell which elements of theta lie on the diagonal of Lambda."""
+    return np.concatenate([np.equal(*positions(b)) for b in blocks])
+
+
+def rectify(theta: Theta, blocks: tuple[Blocks, ...]) -> Theta:
+    """Flip the signs of columns of Lambda so that its diagonal is not negative.
+
+    Lambda Lambda' and the criterion do not change.
+    """
+
+    def flip(factor):
+        xp = namespace(factor)
+        return factor * xp.where(xp.diagonal(factor) < 0, -1.0, 1.0).astype(factor.dtype)
+
+    return pack_all([flip(f) for f in relative_factors(theta, blocks)], blocks)

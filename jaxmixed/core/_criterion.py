@@ -1,0 +1,139 @@
+"""The profiled ML and REML criterion, and the estimates that profiling leaves behind.
+
+    REML    = logdet + log|S_XX| + (n - p)(1 + log(2 pi pwrss / (n - p))) - sum log w
+    ML      = logdet             +  n     (1 + log(2 pi pwrss /  n     )) - sum log w
+
+with S the Schur complement on [X y] and pwrss what is left of its last element when X is eliminated
+too (Bates, Maechler, Bolker & Walker 2015, doi:10.18637/jss.v067.i01).
+"""
+
+from typing import NamedTuple
+
+from jaxtyping import Float
+
+from ._conditioning import solve_upper
+from ._covariance import relative_factors
+from ._small import logdet_inverse
+from ._structure import Factors, Reduced
+from ._suffstats import SuffStats
+from ._types import Array, Scalar, Theta, namespace
+
+TWO_PI = 6.283185307179586
+
+
+class Profiled(NamedTuple):
+    """beta and sigma at their optimum for one theta, in conditioned coordinates.
+
+    Attributes
+    ----------
+    logdet
+        log|S_XX|.
+    inverse
+        S_XX^-1, shape (p, p).
+    gamma
+        Coefficients of Q for the response u, shape (p,).
+    pwrss
+        Penalised weighted residual sum of squares of u.
+    """
+
+    logdet: Scalar
+    inverse: Float[Array, "p p"]
+    gamma: Float[Array, " p"]
+    pwrss: Scalar
+
+
+def profile_out(schur: Float[Array, "c c"]) -> Profiled:
+    """Eliminate X from the Schur complement on [X y]."""
+    logdet, inverse = logdet_inverse(schur[:-1, :-1])
+    gamma = inverse @ schur[:-1, -1]
+    return Profiled(logdet, inverse, gamma, schur[-1, -1] - schur[-1, :-1] @ gamma)
+
+
+def deviance(reduced: Reduced, stats: SuffStats, reml: bool) -> Scalar:
+    """Return the criterion, given the eliminated random effects."""
+    xp = namespace(reduced.schur, stats.scale)
+    profiled = profile_out(reduced.schur)
+    dof = stats.n - stats.p if reml else stats.n
+    logdet = reduced.logdet - stats.log_weights
+    if reml:
+        logdet = logdet + profiled.logdet + 2 * xp.log(xp.abs(xp.diagonal(stats.R))).sum()
+    log_variance = xp.log(profiled.pwrss / dof) + 2 * xp.log(stats.scale)
+    return logdet + dof * (1 + xp.log(xp.asarray(TWO_PI, stats.C.dtype)) + log_variance)
+
+
+def conditioned_criterion(theta: Theta, stats: SuffStats, reml: bool) -> Scalar:
+    """Return the criterion at a theta in the coordinates of z~."""
+    factors = relative_factors(theta, stats.blocks)
+    return deviance(stats.structure.reduce(factors, stats.C), stats, reml)
+
+
+def criterion(theta: Theta, stats: SuffStats, reml: bool = True) -> Scalar:
+    """Return -2 log likelihood (or -2 log restricted likelihood), profiled over beta and sigma.
+
+    Parameters
+    ----------
+    theta
+        Elements of the relative covariance factors, lme4's order, relative to sigma, shape (k,).
+    stats
+        Sufficient statistics.
+    reml
+        Restricted likelihood (default) or likelihood.
+
+    Returns
+    -------
+    Scalar
+        The criterion on the deviance scale, with all its constants, as lme4 reports it.
+
+    References
+    ----------
+    Bates, Maechler, Bolker & Walker (2015), doi:10.18637/jss.v067.i01.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jaxmixed import core
+    >>> group = np.repeat(np.arange(4), 3)
+    >>> y, ones = np.arange(12.0) % 5, np.ones((12, 1))
+    >>> stats = core.suffstats(core.Design(y, ones, (core.RandomTerm(ones, group, 4, (1,)),)))
+    >>> round(float(core.criterion(np.array([0.5]), stats)), 4)
+    42.7373
+    """
+    return deviance(reduce(theta, stats), stats, reml)
+
+
+def reduce(theta: Theta, stats: SuffStats) -> Reduced:
+    """Eliminate the random effects at theta."""
+    return stats.structure.reduce(stats.conditioned_factors(theta), stats.C)
+
+
+class Estimates(NamedTuple):
+    """Fixed effects and residual scale at one theta.
+
+    Attributes
+    ----------
+    beta
+        Fixed effects, shape (p,), in units of y per unit of X.
+    vcov
+        Covariance of beta at known theta and sigma, shape (p, p).
+    sigma
+        Residual standard deviation for weight one, in units of y.
+    pwrss
+        Penalised weighted residual sum of squares, in squared units of y.
+    """
+
+    beta: Float[Array, " p"]
+    vcov: Float[Array, "p p"]
+    sigma: Scalar
+    pwrss: Scalar
+
+
+def estimates(theta: Theta, stats: SuffStats, reml: bool = True) -> Estimates:
+    """Return beta, its covariance and sigma at theta."""
+    profiled = profile_out(reduce(theta, stats).schur)
+    dof = stats.n - stats.p if reml else stats.n
+    pwrss = stats.scale**2 * profiled.pwrss
+    beta = stats.beta_ols + stats.scale * solve_upper(stats.R, profiled.gamma)
+    half = solve_upper(stats.R, profiled.inverse)
+    vcov = solve_upper(stats.R, half.T) * (pwrss / dof)
+    xp = namespace(pwrss)
+    return Estimates(beta, (vcov + vcov.T) / 2, xp.sqrt(pwrss / dof), pwrss)

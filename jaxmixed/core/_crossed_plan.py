@@ -1,0 +1,118 @@
+"""Laying out crossed factors: which levels meet, and which pairs of meetings share a level."""
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Float, Int
+
+from ._crossed import Couplings, Crossed, Sizes
+from ._design import RandomTerm
+from ._structure import Plan
+from ._types import Array, namespace, segment_sum
+
+DENSE_COPIES = 6  # D x D arrays alive at once while fitting
+MEMORY_LIMIT = 16 * 2**30  # bytes that these copies may take
+
+
+class CrossedPlan(Plan):
+    """The part of the cross products of crossed factors that does not depend on [X y]."""
+
+    terms: tuple[RandomTerm, ...]
+    A: Float[Array, "J q q"]
+    couplings: Couplings
+    A_others: Float[Array, "D D"]
+    sizes: Sizes = eqx.field(static=True)
+    order: tuple[int, ...] = eqx.field(static=True)
+
+    @classmethod
+    def build(cls, terms: tuple[RandomTerm, ...]) -> "CrossedPlan":
+        """Lay out the factors, the one with most levels eliminated and the others dense."""
+        order = tuple(sorted(range(len(terms)), key=lambda t: -terms[t].n_levels))
+        eliminated, others = terms[order[0]], [terms[t] for t in order[1:]]
+        sizes = tuple((term.n_levels, term.z.shape[1]) for term in others)
+        first = np.cumsum([0, *(J * q for J, q in sizes)])
+        D = int(first[-1])
+        _check_memory(D, terms, order, eliminated.z.dtype.itemsize)
+        z = eliminated.z
+        A = segment_sum(z[:, :, None] * z[:, None, :], eliminated.codes, eliminated.n_levels)
+        couplings = _couple(eliminated, others, first[:-1], D)
+        return cls(terms, A, couplings, _dense_products(others, first[:-1], D), sizes, order)
+
+    def attach(self, V: Float[Array, "n c"]) -> Crossed:
+        xp = namespace(V, self.A)
+        B = [
+            segment_sum(term.z[:, :, None] * V[:, None, :], term.codes, term.n_levels)
+            for term in (self.terms[t] for t in self.order)
+        ]
+        others = xp.concatenate([b.reshape(-1, V.shape[1]) for b in B[1:]])
+        return Crossed(self.A, B[0], self.couplings, self.A_others, others, self.sizes, self.order)
+
+    compressed = attach
+
+
+def _check_memory(D, terms, order, itemsize):
+    needed = DENSE_COPIES * D * D * itemsize
+    if needed > MEMORY_LIMIT:
+        sizes = ", ".join(str(terms[t].n_levels) for t in order)
+        raise ValueError(
+            f"Crossed factors with {sizes} levels leave a dense matrix of {D} x {D}, about {needed / 2**30:.0f} GiB "
+            f"of working memory where at most {MEMORY_LIMIT / 2**30:.0f} GiB are allowed; drop a factor, or sample its levels."
+        )
+
+
+def _couple(eliminated: RandomTerm, others: list[RandomTerm], first, D: int) -> Couplings:
+    """List where the eliminated factor meets the columns of the others."""
+    xp = namespace(eliminated.z, *(term.z for term in others))
+    levels, columns, values = [], [], []
+    for start, term in zip(first, others, strict=True):
+        met, meeting = _distinct(np.asarray(eliminated.codes, np.int64) * term.n_levels + np.asarray(term.codes))
+        level, other = np.divmod(met, term.n_levels)
+        q = term.z.shape[1]
+        products = eliminated.z[:, None, :] * term.z[:, :, None]
+        values.append(segment_sum(products, meeting, len(met)).reshape(len(met) * q, -1))
+        levels.append(np.repeat(level, q))
+        columns.append((start + other[:, None] * q + np.arange(q)).reshape(-1))
+    level, column = np.concatenate(levels), np.concatenate(columns)
+    by_level = np.argsort(level * D + column, kind="stable")
+    level, column, value = level[by_level], column[by_level], xp.concatenate(values)[by_level]
+    one, other = _pairs(level)
+    cell = column[one] * D + column[other]
+    return Couplings(
+        _short(level),
+        _short(column),
+        value,
+        _short(level[one]),
+        _short(cell),
+        value[one][:, :, None] * value[other][:, None, :],
+    )
+
+
+def _pairs(level: Int[np.ndarray, " E"]) -> tuple[Int[np.ndarray, " P"], Int[np.ndarray, " P"]]:
+    """Return every pair of entries (i, j), j <= i, of the same level; `level` is sorted."""
+    start = np.searchsorted(level, level)
+    partners = np.arange(len(level)) - start + 1
+    one = np.repeat(np.arange(len(level)), partners)
+    rank = np.arange(len(one)) - np.repeat(np.cumsum(partners) - partners, partners)
+    return one, start[one] + rank
+
+
+def _dense_products(others: list[RandomTerm], first, D: int) -> Float[Array, "D D"]:
+    """Return Z_o'W Z_o, at least its lower triangle."""
+    total = 0.0
+    for i, (row_start, row_term) in enumerate(zip(first, others, strict=True)):
+        for column_start, column_term in zip(first[: i + 1], others[: i + 1], strict=True):
+            for a in range(row_term.z.shape[1]):
+                row = row_start + np.asarray(row_term.codes, np.int64) * row_term.z.shape[1] + a
+                for b in range(column_term.z.shape[1]):
+                    column = column_start + np.asarray(column_term.codes) * column_term.z.shape[1] + b
+                    total = total + segment_sum(row_term.z[:, a] * column_term.z[:, b], row * D + column, D * D)
+    return total.reshape(D, D)
+
+
+def _distinct(keys: Int[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct keys in order, and the position of each key among them."""
+    return np.unique(keys, return_inverse=True)
+
+
+def _short(index: np.ndarray) -> np.ndarray:
+    """Use 32-bit indices where they reach: gathers run faster."""
+    return index.astype(np.int32) if len(index) == 0 or index.max() < 2**31 else index

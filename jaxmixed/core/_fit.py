@@ -1,0 +1,129 @@
+"""Fitting: from sufficient statistics to theta, and from theta to everything else.
+
+theta is unconstrained. The criterion is even in every column of Lambda, so that a variance of zero is
+an interior minimum; signs are put right afterwards.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from ._average_information import value_gradient_information
+from ._covariance import Blocks, is_diagonal, n_theta, positions, rectify
+from ._criterion import conditioned_criterion
+from ._crossed import Crossed
+from ._lbfgs import lbfgs
+from ._newton import Evaluation, Minimum, newton
+from ._suffstats import SuffStats
+from ._types import Array, Scalar, Theta
+
+START = 1.0  # diagonal of Lambda~ at the start: random effects as large as the noise
+SMALL = 1e-3  # a standard deviation this small, relative to sigma, is tried at zero
+NEWTON_LIMIT = 20  # longest theta whose Hessian is formed
+EXACT_LIMIT = 64  # widest dense block whose exact Hessian is formed
+
+
+class Fit(NamedTuple):
+    """The minimum of the criterion.
+
+    Attributes
+    ----------
+    theta
+        Estimate, lme4's order, relative to sigma, diagonal of Lambda not negative, shape (k,).
+    criterion
+        -2 log likelihood, ML or REML, up to the last evaluated step.
+    gradient, hessian
+        Derivatives of the criterion in the conditioned coordinates of theta.
+    decrement
+        Newton decrement: about twice the distance to the minimum, on the deviance scale.
+    steps
+        Number of evaluations.
+    result
+        Index into `RESULTS`; 0 is convergence.
+    """
+
+    theta: Theta
+    criterion: Scalar
+    gradient: Float[Array, " k"]
+    hessian: Float[Array, "k k"]
+    decrement: Scalar
+    steps: Int[Array, ""]
+    result: Int[Array, ""]
+
+
+def fit(stats: SuffStats, reml: bool = True, theta: Theta | None = None) -> Fit:
+    """Minimise the criterion over theta.
+
+    A pure function of JAX arrays: jit it, vmap it. It never raises; `result` tells how it ended.
+
+    Parameters
+    ----------
+    stats
+        Sufficient statistics, `compress(design)` or `suffstats(design)`.
+    reml
+        Restricted likelihood (default) or likelihood. Static under `jit`.
+    theta
+        Where to start, shape (k,); by default from random effects as large as the noise.
+
+    Returns
+    -------
+    Fit
+        The estimate and how it was reached.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jaxmixed import core
+    >>> group = np.repeat(np.arange(4), 3)
+    >>> y, ones = np.array([1.0, 2, 3, 7, 8, 9, 4, 5, 7, 2, 1, 2]), np.ones((12, 1))
+    >>> stats = core.compress(core.Design(y, ones, (core.RandomTerm(ones, group, 4, (1,)),)))
+    >>> print(core.fit(stats).theta.round(2))
+    [2.85]
+    """
+    stats = jax.tree.map(jnp.asarray, stats)
+    start = default_start(stats.blocks, stats.C.dtype) if theta is None else stats.conditioned(jnp.asarray(theta))
+    minimum = _minimise(stats, reml, start)
+    return Fit(rectify(stats.unconditioned(minimum.x), stats.blocks), minimum.value, *minimum[2:])
+
+
+def default_start(blocks: tuple[Blocks, ...], dtype: jnp.dtype) -> Theta:
+    """Return the theta of Lambda~ = I."""
+    return jnp.asarray(START * is_diagonal(blocks), dtype)
+
+
+def _minimise(stats: SuffStats, reml: bool, start: Theta) -> Minimum:
+    k = sum(map(n_theta, stats.blocks))
+    tolerance = 1e-8 if stats.C.dtype == jnp.float64 else 1e-5
+    if k > NEWTON_LIMIT:
+        return lbfgs(lambda theta: conditioned_criterion(theta, stats, reml), start, tolerance=tolerance)
+
+    def evaluate(theta: Theta) -> Evaluation:
+        if isinstance(stats.structure, Crossed) and len(stats.structure.A_others) > EXACT_LIMIT:
+            return value_gradient_information(theta, stats, reml)
+        return value_gradient_hessian(theta, stats, reml)
+
+    return newton(evaluate, start, tolerance=tolerance, vanishing=lambda x: _vanishing(x, stats.blocks))
+
+
+def value_gradient_hessian(theta: Theta, stats: SuffStats, reml: bool) -> Evaluation:
+    """Return the criterion and its exact derivatives, tracing the criterion once."""
+
+    def gradient(theta):
+        value, slope = jax.value_and_grad(conditioned_criterion)(theta, stats, reml)
+        return slope, (value, slope)
+
+    hessian, (value, slope) = jax.jacfwd(gradient, has_aux=True)(theta)
+    return value, slope, hessian
+
+
+def _vanishing(theta: Theta, blocks: tuple[Blocks, ...]) -> Bool[Array, " k"]:
+    """Tell which small elements to try at zero: diagonal ones, and columns that are small throughout."""
+    small = jnp.abs(theta) < SMALL
+    offsets = np.cumsum([0, *map(sum, blocks)])
+    column = np.concatenate([positions(b)[1] + first for b, first in zip(blocks, offsets[:-1], strict=True)])
+    same_column = column[:, None] == column[None, :]
+    whole_column = (small[None, :] | ~same_column).all(1)
+    return small & (is_diagonal(blocks) | whole_column)

@@ -1,0 +1,177 @@
+"""Trust-region Newton for any smooth scalar function, in one `lax.while_loop`.
+
+Each iteration evaluates the function, its gradient and its Hessian once, at a trial point, and takes from
+
+    H ~ L D L',   s = -(L |D| L')^-1 g
+
+a step that goes downhill along directions of negative curvature too (Gill, Murray & Wright 1981): a
+variance at zero is a stationary point, and often a saddle. The step is cut to the trust radius, which
+shrinks when the function rises. After convergence, coordinates that have all but
+vanished are tried at exactly zero, in the same loop, and kept there if the function does not rise.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Bool, Float, Int
+
+from ._types import Scalar
+
+RESULTS = (
+    "converged",
+    "the maximum number of steps was reached before the criterion settled",
+    "the criterion became infinite or not a number",
+    "no step lowered the criterion although its gradient is not zero",
+)
+CONVERGED, MAX_STEPS, NON_FINITE, STUCK = range(4)
+
+MAX_ITERATIONS = 200
+RADIUS = 1.0  # of the first step, relative to 1 + |theta|
+SHRINK, GROW = 0.25, 2.0  # Nocedal & Wright (2006), algorithm 4.1
+GOOD_RATIO = 0.75
+PIVOT_FLOOR = 1e-9  # smallest |pivot| of a scaled Hessian; below it a direction counts as flat
+
+Evaluation = tuple[Scalar, Float[jax.Array, " k"], Float[jax.Array, "k k"]]
+
+
+class Minimum(NamedTuple):
+    """Where a minimisation ended.
+
+    Attributes
+    ----------
+    x, value, gradient, hessian
+        The best point, and the function at the last point evaluated: a converged x is one Newton step
+        further.
+    decrement
+        g'H^-1g, twice the predicted distance to the minimum in units of the function.
+    steps
+        Number of evaluations.
+    result
+        Index into `RESULTS`.
+    """
+
+    x: Float[jax.Array, " k"]
+    value: Scalar
+    gradient: Float[jax.Array, " k"]
+    hessian: Float[jax.Array, "k k"]
+    decrement: Scalar
+    steps: Int[jax.Array, ""]
+    result: Int[jax.Array, ""]
+
+
+class _State(NamedTuple):
+    best: Minimum
+    trial: Float[jax.Array, " k"]
+    predicted: Scalar
+    radius: Scalar
+    trying_zeros: Bool[jax.Array, ""]
+    done: Bool[jax.Array, ""]
+
+
+def newton(
+    evaluate: Callable[[Float[jax.Array, " k"]], Evaluation],
+    start: Float[jax.Array, " k"],
+    *,
+    tolerance: float,
+    vanishing: Callable[[Float[jax.Array, " k"]], Bool[jax.Array, " k"]],
+    max_steps: int = MAX_ITERATIONS,
+) -> Minimum:
+    """Minimise a function given with its gradient and (approximate) Hessian.
+
+    Parameters
+    ----------
+    evaluate
+        Returns value, gradient and symmetric Hessian at x.
+    start
+        First point, shape (k,).
+    tolerance
+        Newton decrement at which to stop, in units of the function; one more full step follows.
+    vanishing
+        Tells which coordinates of the minimum to try at exactly zero.
+    max_steps
+        Largest number of evaluations.
+
+    Returns
+    -------
+    Minimum
+        Never raises: look at `result`.
+    """
+    k, dtype = len(start), start.dtype
+    eps, tiny = jnp.finfo(dtype).eps, jnp.finfo(dtype).tiny
+
+    def advance(state: _State) -> _State:
+        best, x = state.best, state.trial
+        value, gradient, hessian = evaluate(x)
+        noise = 10 * eps * (1 + jnp.abs(value))
+        accepted = (value <= best.value + noise) | ~jnp.isfinite(best.value)
+        new, old = (x, value, gradient, hessian), best[:4]
+        x, value, gradient, hessian = (jnp.where(accepted, a, b) for a, b in zip(new, old, strict=True))
+
+        step, decrement, convex = _downhill(hessian, gradient)
+        settled = accepted & convex & (decrement < tolerance)
+        # How far the function fell, against how far the quadratic model said it would.
+        ratio = (best.value - new[1]) / jnp.maximum(state.predicted, noise)
+        length = jnp.linalg.norm(x - best.x)
+        radius = jnp.where(accepted, state.radius, SHRINK * jnp.linalg.norm(state.trial - best.x))
+        radius = jnp.where(accepted & (ratio > GOOD_RATIO), jnp.maximum(radius, GROW * length), radius)
+
+        step_length = jnp.linalg.norm(step)
+        step = step * jnp.minimum(1, radius / jnp.maximum(step_length, tiny))
+        predicted = -(gradient @ step + step @ (hessian @ step) / 2)
+        zeros = vanishing(x) & (x != 0)
+        try_zeros = settled & zeros.any() & ~state.trying_zeros
+        finished = settled & ~state.trying_zeros
+        trial = x + step
+        trial = jnp.where(try_zeros & zeros, 0, trial)
+        x = jnp.where(finished & ~try_zeros, trial, x)
+
+        stuck = radius < eps * (1 + jnp.linalg.norm(x))
+        result = jnp.where(settled | state.trying_zeros, CONVERGED, jnp.where(stuck, STUCK, MAX_STEPS))
+        result = jnp.where(jnp.isfinite(value), result, NON_FINITE)
+        done = (finished & ~try_zeros) | state.trying_zeros | stuck | ~jnp.isfinite(value)
+        best = Minimum(x, value, gradient, hessian, decrement, best.steps + 1, result)
+        return _State(best, trial, predicted, radius, try_zeros, done)
+
+    infinity = jnp.asarray(jnp.inf, dtype)
+    best = Minimum(
+        start, infinity, jnp.zeros(k, dtype), jnp.eye(k, dtype=dtype), infinity, jnp.asarray(0), jnp.asarray(MAX_STEPS)
+    )
+    radius = RADIUS * (1 + jnp.linalg.norm(start))
+    state = _State(best, start, jnp.ones((), dtype), radius, jnp.asarray(False), jnp.asarray(False))
+    return jax.lax.while_loop(lambda s: ~s.done & (s.best.steps < max_steps), advance, state).best
+
+
+def _downhill(hessian, gradient):
+    """Return the modified Newton step, the decrement, and whether the Hessian had no negative pivot."""
+    k = len(gradient)
+    scale = jax.lax.rsqrt(jnp.maximum(jnp.abs(jnp.diagonal(hessian)), jnp.finfo(hessian.dtype).tiny))
+    lower, pivots = _ldl(hessian * scale[:, None] * scale[None, :])
+    convex = (pivots > -PIVOT_FLOOR).all()
+    pivots = jnp.maximum(jnp.abs(pivots), PIVOT_FLOOR)
+    z = _substitute(lower, gradient * scale)
+    step = -scale * _substitute(lower[::-1, ::-1].T, (z / pivots)[::-1])[::-1]
+    return step, (z**2 / pivots).sum(), convex & (k > 0)
+
+
+def _ldl(matrix):
+    """Return unit lower-triangular L and D with matrix = LDL', one column an iteration."""
+    k = len(matrix)
+
+    def eliminate(j, carry):
+        matrix, lower, pivots = carry
+        pivot = matrix[j, j]
+        safe = jnp.where(jnp.abs(pivot) < PIVOT_FLOOR, PIVOT_FLOOR, pivot)
+        column = jnp.where(jnp.arange(k) > j, matrix[:, j], 0) / safe
+        lower = lower.at[:, j].add(column)
+        return matrix - safe * column[:, None] * column[None, :], lower, pivots.at[j].set(pivot)
+
+    start = matrix, jnp.eye(k, dtype=matrix.dtype), jnp.zeros(k, matrix.dtype)
+    return jax.lax.fori_loop(0, k, eliminate, start, unroll=k <= 3)[1:]
+
+
+def _substitute(lower, b):
+    """Solve L x = b for unit lower-triangular L."""
+    k = len(b)
+    return jax.lax.fori_loop(0, k, lambda j, x: x.at[j].add(-(lower[j] @ jnp.where(jnp.arange(k) < j, x, 0))), b, unroll=k <= 3)

@@ -1,0 +1,46 @@
+"""Array aliases, the table of symbols, and the choice between NumPy and JAX.
+
+Every function of the core is written once and runs on either kind of array: on NumPy arrays it
+works at once, with nothing to compile, and on JAX arrays (tracers included) it can be jitted,
+vmapped and differentiated. `namespace` makes the choice.
+
+====== ==================================================================
+axis   meaning
+====== ==================================================================
+n      rows
+p      columns of X
+c      p + 1, the columns of [X y]
+q      columns of one grouping factor's random effects, all its terms side by side
+J      levels of a grouping factor
+U      patterns: distinct Z_j'W_jZ_j among the levels of a factor
+D      random effects of all factors but the eliminated one
+k      elements of theta
+====== ==================================================================
+"""
+
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+Array = jax.Array | np.ndarray
+Scalar = Float[Array, ""]
+Theta = Float[Array, " k"]
+Codes = Int[Array, " n"]
+
+
+def namespace(*arrays: Any) -> ModuleType:
+    """Return `jax.numpy` if any argument is a JAX array (or tracer), else `numpy`."""
+    return jnp if any(isinstance(a, jax.Array) for a in arrays) else np
+
+
+def segment_sum(values: Array, codes: Array, n_segments: int) -> Array:
+    """Sum the rows of `values` (n, ...) that share a code, giving (n_segments, ...)."""
+    if namespace(values, codes) is jnp:
+        return jax.ops.segment_sum(values, codes, num_segments=n_segments)
+    flat = values.reshape(len(values), -1)
+    sums = [np.bincount(codes, column, n_segments) for column in flat.T]
+    return np.stack(sums, axis=-1).reshape(n_segments, *values.shape[1:]).astype(values.dtype)
