@@ -3,62 +3,63 @@
 In psi, the elements of Psi_t = Lambda_t Lambda_t', the covariance V is linear. With dV_a = Z dPsi_a Z',
 the response enters the second derivatives through F'PF, F = [dV_a P y], which is exact and cheap, while
 tr(P dV_a P dV_b) is replaced by the value it has on average, f_a'P f_b / sigma^2 (Gilmour, Thompson &
-Cullis 1995, doi:10.2307/2533274). The chain rule from psi to theta adds the curvature of Psi(theta), so that the
-matrix is right at zero variances too.
+Cullis 1995, doi:10.2307/2533274). The chain rule from psi to theta adds the curvature of Psi(theta),
+so that the matrix is right at zero variances too.
 """
-
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
 
 from ._covariance import basis, positions, relative_factors, split
 from ._criterion import deviance, profile_out
-from ._crossed import Crossed
+from ._crossed import Crossed, Solved
 from ._newton import Evaluation
 from ._structure import Factors
 from ._suffstats import SuffStats
-from ._types import Array, Scalar, Theta
+from ._types import Theta
 
 
-class _Solved(NamedTuple):
-    schur: Float[Array, "c c"]
-    K: Float[Array, "J q q"]
-    reduced: Float[Array, "D c"]
-    inverse: Float[Array, "D D"]
-
-
-def value_gradient_information(theta: Theta, stats: SuffStats, reml: bool) -> Evaluation:
+def value_gradient_information(theta: Theta, structure: Crossed, stats: SuffStats, reml: bool) -> Evaluation:
     """Return the criterion, its exact gradient and its average information at a conditioned theta."""
 
     def value(theta):
-        reduced, *parts = structure.solve(relative_factors(theta, stats.blocks), stats.C)
-        return deviance(reduced, stats, reml), _Solved(reduced.schur, *parts)
+        solved = structure.solve(relative_factors(theta, stats.blocks), stats.C)
+        return deviance(solved.reduced, stats, reml), solved
 
-    structure = stats.structure
-    assert isinstance(structure, Crossed)
     (criterion, solved), gradient = jax.value_and_grad(value, has_aux=True)(theta)
-    return criterion, gradient, _information(theta, gradient, solved, stats, reml)
+    factors = relative_factors(theta, stats.blocks)
+    information = _information(factors, structure, solved, stats, reml)
+    return criterion, gradient, information + _chain_rule(theta, gradient, stats.blocks)
 
 
-def _information(theta: Theta, gradient: Theta, solved: _Solved, stats: SuffStats, reml: bool):
-    structure, factors = stats.structure, relative_factors(theta, stats.blocks)
-    profiled = profile_out(solved.schur)
+def _information(factors: Factors, structure: Crossed, solved: Solved, stats: SuffStats, reml: bool):
+    """Return F'PF / sigma^2 less what profiling sigma takes away."""
+    profiled = profile_out(solved.reduced.schur)
     dof = stats.n - stats.p if reml else stats.n
     variance = profiled.pwrss / dof
-    v = jnp.concatenate([-profiled.gamma, jnp.ones(1, theta.dtype)])
-    modes = structure.modes_from(factors, solved.K, solved.reduced, solved.inverse, v)
+    v = jnp.concatenate([-profiled.gamma, jnp.ones(1, stats.C.dtype)])
     # Z'P y, the score of the random effects
-    fitted = structure.times(modes)
+    fitted = structure.times(structure.modes_from(factors, solved, v))
     scores = [B @ v - f for B, f in zip(structure.responses(), fitted, strict=True)]
 
-    directions, slopes = _working_effects(factors, scores, stats.blocks)
-    curvature = _projected_gram(factors, directions, solved, stats)
-    second = jnp.outer(slopes, slopes) / (variance**2 * dof)
-    information = curvature / variance - second
-    return information + _chain_rule(theta, gradient, stats.blocks)
+    effects, slopes = _working_effects(factors, scores, stats.blocks)
+    products = structure.times(effects)
+    responses = [B[..., : stats.p] for B in structure.responses()]
+    FF = _sum_over_levels(effects, products)
+    XF = _sum_over_levels(responses, effects)
+    # Eliminate random and fixed effects from [X F] as from [X y].
+    B = tuple(jnp.concatenate(pair, axis=2) for pair in zip(responses, products, strict=True))
+    C = jnp.block([[stats.C[: stats.p, : stats.p], XF], [XF.T, FF]])
+    schur = structure.with_responses(B).schur_of(factors, solved, C)
+    across = schur[: stats.p, stats.p :]
+    gram = schur[stats.p :, stats.p :] - across.T @ profiled.inverse @ across
+    return gram / variance - jnp.outer(slopes, slopes) / (variance**2 * dof)
+
+
+def _sum_over_levels(left, right):
+    pairs = zip(left, right, strict=True)
+    return jnp.stack([jnp.einsum("lia,lib->ab", a, b) for a, b in pairs]).sum(0)
 
 
 def _working_effects(factors: Factors, scores: list, blocks):
@@ -74,20 +75,6 @@ def _working_effects(factors: Factors, scores: list, blocks):
         directions.append(jnp.pad(w, ((0, 0), (0, 0), padding)))
         first += len(E)
     return tuple(directions), jnp.concatenate(slopes)
-
-
-def _projected_gram(factors: Factors, directions, solved: _Solved, stats: SuffStats):
-    """Return F'PF for F = Z w, by eliminating random and fixed effects from [X F] as from [X y]."""
-    structure, p = stats.structure, stats.p
-    products = structure.times(directions)
-    FF = sum(jnp.einsum("lia,lib->ab", w, m) for w, m in zip(directions, products, strict=True))
-    responses = structure.responses()
-    XF = sum(jnp.einsum("lic,lia->ca", B[..., :p], w) for B, w in zip(responses, directions, strict=True))
-    B = tuple(jnp.concatenate([b[..., :p], m], axis=2) for b, m in zip(responses, products, strict=True))
-    C = jnp.block([[stats.C[:p, :p], XF], [XF.T, FF]])
-    schur = structure.with_responses(B).schur_from(factors, C, solved.K, solved.inverse)
-    inverse = profile_out(solved.schur).inverse
-    return schur[p:, p:] - schur[p:, :p] @ inverse @ schur[:p, p:]
 
 
 def _chain_rule(theta: Theta, gradient: Theta, blocks):

@@ -7,8 +7,8 @@ by the square roots of the weights,
     y - offset = X beta_ols + s u,    u of unit mean square, orthogonal to X
     z = z~ T,                         z~ of unit mean square, T lower triangular within each block
 
-so that Lambda~ = T Lambda is again lower triangular and log|I + Lambda'ALambda| does not change. R, beta_ols, s and T
-carry the results back.
+so that Lambda~ = T Lambda is again lower triangular and log|I + Lambda'ALambda| does not change.
+R, beta_ols, s and T carry the results back.
 """
 
 import equinox as eqx

@@ -6,6 +6,7 @@ column, as lme4 does, so theta is relative to sigma.
 """
 
 import functools
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
@@ -30,7 +31,8 @@ def positions(blocks: Blocks) -> tuple[np.ndarray, np.ndarray]:
         columns.append(column + first)
         first += b
     empty = [np.zeros(0, int)]
-    return np.concatenate(rows or empty), np.concatenate(columns or empty)
+    # 32 bits, the only integers that JAX indexes with in either precision
+    return np.concatenate(rows or empty).astype(np.int32), np.concatenate(columns or empty).astype(np.int32)
 
 
 @functools.cache
@@ -56,7 +58,7 @@ def pack(factor: Float[Array, "q q"], blocks: Blocks) -> Theta:
 def split(theta: Theta, blocks: tuple[Blocks, ...]) -> list[Theta]:
     """Cut theta into one piece for each grouping factor."""
     ends = np.cumsum([0, *map(n_theta, blocks)])
-    return [theta[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return [theta[a:b] for a, b in pairwise(ends)]
 
 
 def relative_factors(theta: Theta, blocks: tuple[Blocks, ...]) -> list[Float[Array, "q q"]]:

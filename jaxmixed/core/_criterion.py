@@ -14,7 +14,7 @@ from jaxtyping import Float
 from ._conditioning import solve_upper
 from ._covariance import relative_factors
 from ._small import logdet_inverse
-from ._structure import Factors, Reduced
+from ._structure import Reduced
 from ._suffstats import SuffStats
 from ._types import Array, Scalar, Theta, namespace
 
@@ -96,7 +96,7 @@ def criterion(theta: Theta, stats: SuffStats, reml: bool = True) -> Scalar:
     >>> y, ones = np.arange(12.0) % 5, np.ones((12, 1))
     >>> stats = core.suffstats(core.Design(y, ones, (core.RandomTerm(ones, group, 4, (1,)),)))
     >>> round(float(core.criterion(np.array([0.5]), stats)), 4)
-    42.7373
+    43.494
     """
     return deviance(reduce(theta, stats), stats, reml)
 
@@ -117,23 +117,24 @@ class Estimates(NamedTuple):
         Covariance of beta at known theta and sigma, shape (p, p).
     sigma
         Residual standard deviation for weight one, in units of y.
-    pwrss
-        Penalised weighted residual sum of squares, in squared units of y.
+    criterion
+        -2 log likelihood, ML or REML.
     """
 
     beta: Float[Array, " p"]
     vcov: Float[Array, "p p"]
     sigma: Scalar
-    pwrss: Scalar
+    criterion: Scalar
 
 
 def estimates(theta: Theta, stats: SuffStats, reml: bool = True) -> Estimates:
-    """Return beta, its covariance and sigma at theta."""
-    profiled = profile_out(reduce(theta, stats).schur)
+    """Return beta, its covariance, sigma and the criterion at theta."""
+    reduced = reduce(theta, stats)
+    profiled = profile_out(reduced.schur)
     dof = stats.n - stats.p if reml else stats.n
     pwrss = stats.scale**2 * profiled.pwrss
     beta = stats.beta_ols + stats.scale * solve_upper(stats.R, profiled.gamma)
     half = solve_upper(stats.R, profiled.inverse)
     vcov = solve_upper(stats.R, half.T) * (pwrss / dof)
     xp = namespace(pwrss)
-    return Estimates(beta, (vcov + vcov.T) / 2, xp.sqrt(pwrss / dof), pwrss)
+    return Estimates(beta, (vcov + vcov.T) / 2, xp.sqrt(pwrss / dof), deviance(reduced, stats, reml))

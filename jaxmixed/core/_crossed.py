@@ -4,18 +4,20 @@ With e the factor of most levels and o all others side by side,
 
     S_oo = Lambda_o'(A_oo - sum_j A_oj K_j A_jo)Lambda_o + I,     j over the levels of e,
 
-is factored once for each theta. A_jo is sparse: it is kept as a list of entries, one for every level of e and column of o that
-meet in a row, and the products A_oj K_j A_jo as a list of pairs of entries of the same level.
+is factored once for each theta. A_jo is sparse: it is kept as a list of entries, one for every level
+of e and column of o that meet in a row, and the products A_oj K_j A_jo as a list of pairs of entries
+of the same level.
 Nothing of size n x D or J x D is formed.
 """
+
+from typing import NamedTuple
 
 import equinox as eqx
 import numpy as np
 from jaxtyping import Float, Int
 
 from ._dense import logdet_gram
-from ._design import RandomTerm
-from ._structure import Factors, Levels, Plan, Reduced, eliminate
+from ._structure import Factors, Levels, Reduced, eliminate
 from ._types import Array, namespace, segment_sum
 
 Sizes = tuple[tuple[int, int], ...]
@@ -41,53 +43,73 @@ class Couplings(eqx.Module):
     pair_value: Float[Array, "P q q"]
 
 
+class Solved(NamedTuple):
+    """The random effects eliminated, and what was made on the way.
+
+    Attributes
+    ----------
+    reduced
+        What the criterion needs.
+    K
+        Lambda M_j^-1 Lambda' of each level of e.
+    columns
+        Cross products of o with [X y] after e has been eliminated.
+    inverse
+        S_oo^-1.
+    """
+
+    reduced: Reduced
+    K: Float[Array, "J q q"]
+    columns: Float[Array, "D c"]
+    inverse: Float[Array, "D D"]
+
+
 class Crossed(Levels):
     """Cross products of crossed factors: the eliminated one in blocks, the others dense."""
 
     A: Float[Array, "J q q"]
     B: Float[Array, "J q c"]
     couplings: Couplings
-    A_others: Float[Array, "D D"]
+    A_others: Float[Array, "D D"]  # its lower triangle, zeros above
     B_others: Float[Array, "D c"]
     sizes: Sizes = eqx.field(static=True)  # (levels, columns) of each of the others
     order: tuple[int, ...] = eqx.field(static=True)  # terms of the design, the eliminated one first
 
     def reduce(self, factors: Factors, C: Float[Array, "c c"]) -> Reduced:
-        return self.solve(factors, C)[0]
+        return self.solve(factors, C).reduced
 
-    def solve(self, factors: Factors, C: Float[Array, "c c"]):
-        """Return (Reduced, K, reduced columns of o, S_oo^-1)."""
+    def solve(self, factors: Factors, C: Float[Array, "c c"]) -> Solved:
+        """Eliminate all random effects, and keep what later solves can use again."""
         xp = namespace(factors[0], self.A)
         log_dets, K = eliminate(factors[self.order[0]], self.A)
         links, D = self.couplings, len(self.A_others)
         filled = (K[links.pair_level] * links.pair_value).sum((1, 2))
         S = self.A_others - segment_sum(filled, links.pair_cell, D * D).reshape(D, D)
-        S = self._left(factors, self._left(factors, _symmetric(S)).T) + xp.eye(D, dtype=S.dtype)
-        reduced = self._reduced(K)
-        logdet, gram, inverse = logdet_gram(S, self._left(factors, reduced))
+        S = self._scaled(factors, S) + xp.eye(D, dtype=S.dtype)
+        columns = self._columns(K)
+        logdet, gram, inverse = logdet_gram(S, self._left(factors, columns))
         schur = C - xp.einsum("jic,jid->cd", self.B, K @ self.B) - gram
-        return Reduced(log_dets.sum() + logdet, schur), K, reduced, inverse
+        return Solved(Reduced(log_dets.sum() + logdet, schur), K, columns, inverse)
 
-    def schur_from(self, factors: Factors, C: Float[Array, "c c"], K, inverse) -> Float[Array, "c c"]:
-        """Return S for other columns than those that `solve` was given, from its K and S_oo^-1."""
-        xp = namespace(K, C)
-        KB, W = K @ self.B, self._left(factors, self._reduced(K))
-        return C - xp.einsum("jic,jid->cd", self.B, KB) - W.T @ (inverse @ W)
+    def schur_of(self, factors: Factors, solved: Solved, C: Float[Array, "c c"]) -> Float[Array, "c c"]:
+        """Return S for other columns than those of `solved`, at the same Lambda."""
+        xp = namespace(solved.K, C)
+        W = self._left(factors, self._columns(solved.K))
+        return C - xp.einsum("jic,jid->cd", self.B, solved.K @ self.B) - W.T @ (solved.inverse @ W)
 
     def modes(self, factors: Factors, v: Float[Array, " c"]) -> tuple[Float[Array, "J q"], ...]:
         xp = namespace(v, self.A)
-        C = xp.zeros((len(v), len(v)), v.dtype)
-        _, K, reduced, inverse = self.solve(factors, C)
-        return self.modes_from(factors, K, reduced, inverse, v)
+        return self.modes_from(factors, self.solve(factors, xp.zeros((len(v), len(v)), v.dtype)), v)
 
-    def modes_from(self, factors: Factors, K, reduced, inverse, v) -> tuple[Float[Array, "J q"], ...]:
-        """Return the conditional modes from the parts that `solve` returned."""
-        xp = namespace(v, K)
-        others = self._left_transposed(factors, inverse @ self._left(factors, (reduced @ v)[:, None]))
-        b_others = others[:, 0]
+    def modes_from(
+        self, factors: Factors, solved: Solved, v: Float[Array, " c"]
+    ) -> tuple[Float[Array, "J q"], ...]:
+        """Return the conditional modes at the Lambda of `solved`."""
+        score = self._left(factors, (solved.columns @ v)[:, None])
+        b_others = self._left_transposed(factors, solved.inverse @ score)[:, 0]
         links = self.couplings
         known = segment_sum(links.value * b_others[links.column][:, None], links.level, len(self.A))
-        b = xp.einsum("jik,jk->ji", K, self.B @ v - known)
+        b = namespace(v, known).einsum("jik,jk->ji", solved.K, self.B @ v - known)
         return self._by_term(b, [piece.reshape(J, q) for piece, (J, q) in self._pieces(b_others)])
 
     def mode_covariances(self, factors: Factors) -> tuple[Float[Array, "J q q"], ...]:
@@ -118,23 +140,25 @@ class Crossed(Levels):
         to_others = xp.einsum("eq,eq...->e...", links.value, own[links.level])
         own_product = xp.einsum("jik,jk...->ji...", self.A, own)
         own_product = own_product + segment_sum(to_own, links.level, len(self.A))
-        others = _symmetric(self.A_others) @ flat + segment_sum(to_others, links.column, len(flat))
+        diagonal = xp.diagonal(self.A_others).reshape(-1, *(1 for _ in tail))
+        others = self.A_others @ flat + self.A_others.T @ flat - diagonal * flat
+        others = others + segment_sum(to_others, links.column, len(flat))
         pieces = [piece.reshape(J, q, *tail) for piece, (J, q) in self._pieces(others)]
         return self._by_term(own_product, pieces)
 
     def responses(self) -> tuple[Float[Array, "J q c"], ...]:
         """Return Z'W[X y], one array a term."""
         c = self.B.shape[2]
-        return self._by_term(self.B, [piece.reshape(J, q, c) for piece, (J, q) in self._pieces(self.B_others)])
+        return self._by_term(
+            self.B, [piece.reshape(J, q, c) for piece, (J, q) in self._pieces(self.B_others)]
+        )
 
     def with_responses(self, B: tuple[Float[Array, "J q m"], ...]) -> "Crossed":
         """Replace Z'W[X y] by Z'W times other columns, one array a term."""
         others = namespace(*B).concatenate([B[t].reshape(-1, B[t].shape[2]) for t in self.order[1:]])
-        return eqx.tree_at(
-            lambda s: (s.B, s.B_others), self, (B[self.order[0]], others)
-        )
+        return eqx.tree_at(lambda s: (s.B, s.B_others), self, (B[self.order[0]], others))
 
-    def _reduced(self, K):
+    def _columns(self, K):
         """Return B_o - sum_j A_oj K_j B_j, shape (D, c)."""
         links = self.couplings
         through = namespace(K).einsum("eq,eqc->ec", links.value, (K @ self.B)[links.level])
@@ -144,6 +168,17 @@ class Crossed(Levels):
         """Cut an array over o into one piece for each factor, with its (levels, columns)."""
         ends = np.cumsum([0, *(J * q for J, q in self.sizes)])
         return [(flat[a:b], size) for a, b, size in zip(ends[:-1], ends[1:], self.sizes, strict=True)]
+
+    def _scaled(self, factors: Factors, lower):
+        """Return the lower triangle of Lambda_o' A Lambda_o for symmetric A, given that of A."""
+        xp = namespace(lower, *factors)
+        if all(q == 1 for _, q in self.sizes):
+            scale = xp.concatenate(
+                [xp.full(J, factors[t][0, 0]) for t, (J, _) in zip(self.order[1:], self.sizes, strict=True)]
+            )
+            return lower * scale[:, None] * scale[None, :]
+        symmetric = lower + lower.T - xp.diag(xp.diagonal(lower))
+        return xp.tril(self._left(factors, self._left(factors, symmetric).T))
 
     def _left(self, factors: Factors, matrix):
         """Return Lambda_o' matrix."""
@@ -164,10 +199,3 @@ class Crossed(Levels):
     def _by_term(self, own, others: list) -> tuple:
         by_term = dict(zip(self.order, [own, *others], strict=True))
         return tuple(by_term[t] for t in sorted(by_term))
-
-
-def _symmetric(lower):
-    """Return the symmetric matrix with this lower triangle; what is above it is ignored."""
-    xp = namespace(lower)
-    below = xp.tril(lower, -1)
-    return below + below.T + xp.diag(xp.diagonal(lower))

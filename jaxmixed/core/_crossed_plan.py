@@ -54,8 +54,9 @@ def _check_memory(D, terms, order, itemsize):
     if needed > MEMORY_LIMIT:
         sizes = ", ".join(str(terms[t].n_levels) for t in order)
         raise ValueError(
-            f"Crossed factors with {sizes} levels leave a dense matrix of {D} x {D}, about {needed / 2**30:.0f} GiB "
-            f"of working memory where at most {MEMORY_LIMIT / 2**30:.0f} GiB are allowed; drop a factor, or sample its levels."
+            f"Crossed factors with {sizes} levels leave a dense matrix of {D} x {D}, about "
+            f"{needed / 2**30:.0f} GiB of working memory, and at most {MEMORY_LIMIT / 2**30:.0f} GiB are "
+            f"expected; drop a factor, or sample its levels."
         )
 
 
@@ -64,7 +65,9 @@ def _couple(eliminated: RandomTerm, others: list[RandomTerm], first, D: int) -> 
     xp = namespace(eliminated.z, *(term.z for term in others))
     levels, columns, values = [], [], []
     for start, term in zip(first, others, strict=True):
-        met, meeting = _distinct(np.asarray(eliminated.codes, np.int64) * term.n_levels + np.asarray(term.codes))
+        met, meeting = _distinct(
+            np.asarray(eliminated.codes, np.int64) * term.n_levels + np.asarray(term.codes)
+        )
         level, other = np.divmod(met, term.n_levels)
         q = term.z.shape[1]
         products = eliminated.z[:, None, :] * term.z[:, :, None]
@@ -96,15 +99,17 @@ def _pairs(level: Int[np.ndarray, " E"]) -> tuple[Int[np.ndarray, " P"], Int[np.
 
 
 def _dense_products(others: list[RandomTerm], first, D: int) -> Float[Array, "D D"]:
-    """Return Z_o'W Z_o, at least its lower triangle."""
-    total = 0.0
+    """Return the lower triangle of Z_o'W Z_o."""
+    total = namespace(*(term.z for term in others)).zeros(D * D, others[0].z.dtype)
     for i, (row_start, row_term) in enumerate(zip(first, others, strict=True)):
         for column_start, column_term in zip(first[: i + 1], others[: i + 1], strict=True):
             for a in range(row_term.z.shape[1]):
                 row = row_start + np.asarray(row_term.codes, np.int64) * row_term.z.shape[1] + a
-                for b in range(column_term.z.shape[1]):
+                for b in range(a + 1 if row_start == column_start else column_term.z.shape[1]):
                     column = column_start + np.asarray(column_term.codes) * column_term.z.shape[1] + b
-                    total = total + segment_sum(row_term.z[:, a] * column_term.z[:, b], row * D + column, D * D)
+                    total = total + segment_sum(
+                        row_term.z[:, a] * column_term.z[:, b], row * D + column, D * D
+                    )
     return total.reshape(D, D)
 
 

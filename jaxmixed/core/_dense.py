@@ -1,12 +1,13 @@
 """One large symmetric positive-definite matrix: the Schur complement of crossed factors.
 
-Here the library's factorisation is what is wanted, once for each value of theta. The derivative is
-stated in terms of the inverse, formed once,
+S is given by its lower triangle, zeros above. The derivative is stated in terms of the inverse,
 
     d log|S|      = <S^-1, dS>
     d W'S^-1W     = dW'Y + Y'dW - Y'dS Y,     Y = S^-1 W
 
-because differentiating through the factorisation costs several triangular solves with the whole matrix.
+because differentiating through a factorisation costs several triangular solves with the whole matrix.
+The inverse is formed by halves, S^-1 from the inverses of S_11 and of S_22 - S_21 S_11^-1 S_12, so that
+nearly all its flops are matrix products; the library factors the blocks at the bottom.
 """
 
 import jax
@@ -16,23 +17,17 @@ from jaxtyping import Float
 
 from ._types import Array, Scalar, namespace
 
+LEAF = 300  # largest block that is factored rather than halved
+
 
 def logdet_gram(
     S: Float[Array, "D D"], W: Float[Array, "D c"]
 ) -> tuple[Scalar, Float[Array, "c c"], Float[Array, "D D"]]:
-    """Return log|S|, W'S^-1W and S^-1 for one symmetric positive-definite matrix."""
+    """Return log|S|, W'S^-1W and S^-1; S is positive definite, its upper triangle zero."""
     if namespace(S, W) is np:
-        logdet, inverse = _with_numpy(S)
-        return logdet, W.T @ inverse @ W, inverse
+        logdet, inverse = _halved(S)
+        return logdet, W.T @ (inverse @ W), inverse
     return _logdet_gram(S, W)
-
-
-def _with_numpy(S):
-    try:
-        root = np.linalg.solve(np.linalg.cholesky(S), np.eye(len(S)))
-    except np.linalg.LinAlgError:
-        return np.nan, np.full_like(S, np.nan)
-    return -2 * np.log(np.diagonal(root)).sum(), root.T @ root
 
 
 @jax.custom_jvp
@@ -46,21 +41,58 @@ def _(primals, tangents):
     (S, W), (dS, dW) = primals, tangents
     logdet, inverse = _logdet_inverse(S)
     Y = inverse @ W
-    cross = dW.T @ Y
-    d_gram = cross + cross.T - Y.T @ (dS @ Y)
-    d_inverse = -inverse @ dS @ inverse
-    return (logdet, W.T @ Y, inverse), ((inverse * dS).sum(), d_gram, d_inverse)
+    cross, within = dW.T @ Y, Y.T @ (dS @ Y)
+    on_diagonal = Y.T @ (jnp.diagonal(dS)[:, None] * Y)
+    d_gram = cross + cross.T - within - within.T + on_diagonal
+    return (logdet, W.T @ Y, inverse), (_pairing(inverse, dS), d_gram, _d_inverse(inverse, dS))
 
 
 @jax.custom_jvp
 def _logdet_inverse(S):
-    lower = jax.lax.linalg.cholesky(S, symmetrize_input=False)
-    root = jax.lax.linalg.triangular_solve(lower, jnp.eye(len(S), dtype=S.dtype), left_side=True, lower=True)
-    return 2 * jnp.log(jnp.diagonal(lower)).sum(), root.T @ root
+    return _halved(S)
 
 
 @_logdet_inverse.defjvp
 def _(primals, tangents):
     (S,), (dS,) = primals, tangents
     logdet, inverse = _logdet_inverse(S)
-    return (logdet, inverse), ((inverse * dS).sum(), -inverse @ dS @ inverse)
+    return (logdet, inverse), (_pairing(inverse, dS), _d_inverse(inverse, dS))
+
+
+def _pairing(inverse, dS):
+    """Return <S^-1, dS> for the lower triangle dS of a symmetric matrix."""
+    return 2 * (inverse * dS).sum() - (jnp.diagonal(inverse) * jnp.diagonal(dS)).sum()
+
+
+def _d_inverse(inverse, dS):
+    half = inverse @ (dS - jnp.diag(jnp.diagonal(dS)) / 2) @ inverse
+    return -half - half.T
+
+
+def _halved(S):
+    """Return log|S| and S^-1, by halves down to blocks that are factored."""
+    xp = namespace(S)
+    if len(S) <= LEAF:
+        return _factored(S)
+    half = len(S) // 2
+    corner = S[half:, :half]
+    logdet, first = _halved(S[:half, :half])
+    slope = corner @ first
+    logdet_rest, last = _halved(S[half:, half:] - slope @ corner.T)
+    lower = last @ slope
+    inverse = xp.block([[first + slope.T @ lower, -lower.T], [-lower, last]])
+    return logdet + logdet_rest, inverse
+
+
+def _factored(S):
+    """Return log|S| and S^-1 from the Cholesky factor of the lower triangle."""
+    if namespace(S) is np:
+        try:
+            lower = np.linalg.cholesky(S)
+        except np.linalg.LinAlgError:
+            return np.nan, np.full_like(S, np.nan)
+        root = np.linalg.solve(lower, np.eye(len(S)))
+        return 2 * np.log(np.diagonal(lower)).sum(), root.T @ root
+    lower = jax.lax.linalg.cholesky(S, symmetrize_input=False)
+    root = jax.lax.linalg.triangular_solve(lower, jnp.eye(len(S), dtype=S.dtype), left_side=True, lower=True)
+    return 2 * jnp.log(jnp.diagonal(lower)).sum(), root.T @ root

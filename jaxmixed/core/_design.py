@@ -39,7 +39,9 @@ class RandomTerm(eqx.Module):
     def __check_init__(self):
         q = self.z.shape[-1]
         if sum(self.blocks) != q:
-            raise ValueError(f"blocks {self.blocks} sum to {sum(self.blocks)}, but z has {q} columns; they must agree.")
+            raise ValueError(
+                f"blocks {self.blocks} sum to {sum(self.blocks)}, but z has {q} columns; they must agree."
+            )
 
 
 class Design(eqx.Module):

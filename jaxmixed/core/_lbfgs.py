@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from ._newton import CONVERGED, MAX_STEPS, NON_FINITE, STUCK, Minimum
 from ._types import Scalar
@@ -32,6 +32,7 @@ def lbfgs(
     start: Float[jax.Array, " k"],
     *,
     tolerance: float,
+    vanishing: Callable[[Float[jax.Array, " k"]], Bool[jax.Array, " k"]],
     max_steps: int = MAX_ITERATIONS,
 ) -> Minimum:
     """Minimise a smooth function of many variables.
@@ -44,6 +45,8 @@ def lbfgs(
         First point, shape (k,).
     tolerance
         Decrease predicted by the BFGS model of the function at which to stop, in units of the function.
+    vanishing
+        Tells which coordinates of the minimum to try at exactly zero.
     max_steps
         Largest number of steps.
 
@@ -62,7 +65,9 @@ def lbfgs(
         updates, memory = optimiser.update(
             gradient, state.optimiser, state.x, value=value, grad=gradient, value_fn=function
         )
-        return _State(state.x + updates, value, gradient, memory, jnp.abs(gradient @ updates), state.steps + 1)
+        return _State(
+            state.x + updates, value, gradient, memory, jnp.abs(gradient @ updates), state.steps + 1
+        )
 
     def unfinished(state: _State) -> jax.Array:
         return (state.steps < max_steps) & (state.decrement > tolerance) & jnp.isfinite(state.value)
@@ -70,9 +75,12 @@ def lbfgs(
     zero = jnp.zeros((), start.dtype)
     state = _State(start, zero, jnp.zeros_like(start), optimiser.init(start), zero + jnp.inf, jnp.asarray(0))
     state = jax.lax.while_loop(unfinished, advance, state)
-    value, gradient = jax.value_and_grad(function)(state.x)
+    x = jnp.where(vanishing(state.x), 0, state.x)
+    noise = 10 * jnp.finfo(start.dtype).eps * (1 + jnp.abs(state.value))
+    x = jnp.where(function(x) <= state.value + noise, x, state.x)
+    value, gradient = jax.value_and_grad(function)(x)
     flat = jnp.max(jnp.abs(gradient)) < jnp.sqrt(tolerance) * (1 + jnp.abs(value)) ** 0.5
     result = jnp.where(state.steps < max_steps, jnp.where(flat, CONVERGED, STUCK), MAX_STEPS)
     result = jnp.where(jnp.isfinite(value), result, NON_FINITE)
     hessian = jnp.full((len(start), len(start)), jnp.nan, start.dtype)
-    return Minimum(state.x, value, gradient, hessian, state.decrement, state.steps, result)
+    return Minimum(x, value, gradient, hessian, state.decrement, state.steps, result)

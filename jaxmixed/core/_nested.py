@@ -1,12 +1,14 @@
 """Grouping factors nested in one another, eliminated inside out.
 
 Level l of the innermost factor has rows F_l = Z_l'W_l[Z_inner Z_outer ... X y]. Eliminating it takes
-F_rest' K_l F_rest off the cross products of all that contains it; what remains is the same problem with one factor
-fewer, so the cost is linear in the number of levels.
+F_rest' K_l F_rest off the cross products of all that contains it; what remains is the same problem with
+one factor fewer, so the cost is linear in the number of levels.
 
 Every level is stored under its parent in a block as long as the largest family, padded with levels
 that have no rows. Sums over children are then sums along an axis: no scatter, no gather.
 """
+
+from itertools import pairwise
 
 import equinox as eqx
 import numpy as np
@@ -114,7 +116,7 @@ class NestedPlan(Plan):
         """Lay out the factors, `order` naming them innermost first."""
         inner_first = [terms[t] for t in order]
         slots, sizes = [np.arange(inner_first[-1].n_levels)], [inner_first[-1].n_levels]
-        for inner, outer in reversed(list(zip(inner_first[:-1], inner_first[1:], strict=True))):
+        for inner, outer in reversed(list(pairwise(inner_first))):
             parent = parent_levels(inner, outer)
             family = np.bincount(parent, minlength=outer.n_levels)
             by_parent = np.argsort(parent, kind="stable")
@@ -122,7 +124,8 @@ class NestedPlan(Plan):
             rank[by_parent] = np.arange(len(parent)) - np.repeat(np.cumsum(family) - family, family)
             slots.append(slots[-1][parent] * family.max() + rank)
             sizes.append(int(sizes[-1] * family.max()))
-        return cls(tuple(inner_first), tuple(reversed(slots)), tuple(reversed(sizes)), order)
+        slots = [slot.astype(np.int32) for slot in reversed(slots)]
+        return cls(tuple(inner_first), tuple(slots), tuple(reversed(sizes)), order)
 
     def attach(self, V: Float[Array, "n c"]) -> Nested:
         xp = namespace(V, *(term.z for term in self.terms))
@@ -146,7 +149,7 @@ def parent_levels(inner: RandomTerm, outer: RandomTerm) -> Int[np.ndarray, " J"]
 def nesting_order(terms: tuple[RandomTerm, ...]) -> tuple[int, ...] | None:
     """Return the terms innermost first if each is nested in the next, else `None`."""
     order = sorted(range(len(terms)), key=lambda t: -terms[t].n_levels)
-    for inner, outer in zip(order[:-1], order[1:], strict=True):
+    for inner, outer in pairwise(order):
         parent = parent_levels(terms[inner], terms[outer])
         if not np.array_equal(parent[np.asarray(terms[inner].codes)], np.asarray(terms[outer].codes)):
             return None

@@ -136,7 +136,13 @@ def newton(
 
     infinity = jnp.asarray(jnp.inf, dtype)
     best = Minimum(
-        start, infinity, jnp.zeros(k, dtype), jnp.eye(k, dtype=dtype), infinity, jnp.asarray(0), jnp.asarray(MAX_STEPS)
+        start,
+        infinity,
+        jnp.zeros(k, dtype),
+        jnp.eye(k, dtype=dtype),
+        infinity,
+        jnp.asarray(0),
+        jnp.asarray(MAX_STEPS),
     )
     radius = RADIUS * (1 + jnp.linalg.norm(start))
     state = _State(best, start, jnp.ones((), dtype), radius, jnp.asarray(False), jnp.asarray(False))
@@ -174,4 +180,6 @@ def _ldl(matrix):
 def _substitute(lower, b):
     """Solve L x = b for unit lower-triangular L."""
     k = len(b)
-    return jax.lax.fori_loop(0, k, lambda j, x: x.at[j].add(-(lower[j] @ jnp.where(jnp.arange(k) < j, x, 0))), b, unroll=k <= 3)
+    return jax.lax.fori_loop(
+        0, k, lambda j, x: x.at[j].add(-(lower[j] @ jnp.where(jnp.arange(k) < j, x, 0))), b, unroll=k <= 3
+    )

@@ -1,6 +1,7 @@
 """Random effects given the data: conditional modes, their covariance, and what they predict.
 
-    b | y  ~  N( Lambda M^-1 Lambda' Z'W (y - X beta),  sigma^2 Lambda M^-1 Lambda' ),   M = Lambda'Z'WZLambda + I
+    b | y  ~  N(Lambda M^-1 Lambda' Z'W (y - X beta),  sigma^2 Lambda M^-1 Lambda'),
+    M = Lambda'Z'WZLambda + I
 
 at the estimated beta, theta and sigma. The modes are the best linear unbiased predictions (BLUPs).
 """

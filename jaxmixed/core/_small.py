@@ -1,13 +1,14 @@
 """Log-determinant and inverse of small symmetric positive-definite matrices, in batches.
 
 Library factorisations cost tens of times the arithmetic for matrices this small, and several batched
-ones in a program can deadlock jaxlib on a CPU. Here the matrix is eliminated one row at a time, written out for
-the few smallest sizes and in a loop above. The derivative is stated rather than traced,
+ones in a program can deadlock jaxlib on a CPU. Here the matrix is eliminated one row at a time, written
+out for the few smallest sizes and in a loop above. The derivative is stated rather than traced,
 
     d log|M| = tr(M^-1 dM),     d M^-1 = -M^-1 dM M^-1,
 
-so that no loop is ever differentiated, to any order. The inverse is wanted itself, entry by entry. The matrices are M = I + Lambda'ALambda >= I
-or a Schur complement in conditioned columns, so that explicit inversion loses nothing.
+so that no loop is ever differentiated, to any order. The inverse is wanted itself, entry by entry. The
+matrices are M = I + Lambda'ALambda >= I or a Schur complement in conditioned columns, so that explicit
+inversion loses nothing.
 """
 
 import jax
@@ -20,7 +21,9 @@ from ._types import Array, namespace
 UNROLLED = 4  # largest size that is written out; beyond it compile time outweighs the loop
 
 
-def logdet_inverse(matrix: Float[Array, "*batch q q"]) -> tuple[Float[Array, "*batch"], Float[Array, "*batch q q"]]:
+def logdet_inverse(
+    matrix: Float[Array, "*batch q q"],
+) -> tuple[Float[Array, "*batch"], Float[Array, "*batch q q"]]:
     """Return log|M| and M^-1 for each symmetric positive-definite matrix of a batch.
 
     Nothing is checked: a matrix that is not positive definite gives NaN or a meaningless number.

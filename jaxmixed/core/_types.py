@@ -19,14 +19,18 @@ k      elements of theta
 """
 
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-Array = jax.Array | np.ndarray
+if TYPE_CHECKING:
+    # NumPy or JAX as `namespace` decides, which a type checker cannot follow.
+    Array: TypeAlias = Any
+else:
+    Array = jax.Array | np.ndarray
 Scalar = Float[Array, ""]
 Theta = Float[Array, " k"]
 Codes = Int[Array, " n"]
@@ -40,7 +44,7 @@ def namespace(*arrays: Any) -> ModuleType:
 def segment_sum(values: Array, codes: Array, n_segments: int) -> Array:
     """Sum the rows of `values` (n, ...) that share a code, giving (n_segments, ...)."""
     if namespace(values, codes) is jnp:
-        return jax.ops.segment_sum(values, codes, num_segments=n_segments)
+        return jax.ops.segment_sum(values, jnp.asarray(codes), num_segments=n_segments)
     flat = values.reshape(len(values), -1)
     sums = [np.bincount(codes, column, n_segments) for column in flat.T]
     return np.stack(sums, axis=-1).reshape(n_segments, *values.shape[1:]).astype(values.dtype)

@@ -1,0 +1,51 @@
+# Every target sets itself up: `.venv` is made and filled the first time, and again when
+# pyproject.toml changes.
+
+PYTHON ?= python3
+WORKERS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup demo test fast lint format bench clean
+
+help:
+	@echo "make demo    fit the student study and print its tables"
+	@echo "make test    run every test"
+	@echo "make fast    run the tests not marked slow"
+	@echo "make lint    check style and types"
+	@echo "make format  put the sources in the agreed style"
+	@echo "make bench   time fits against other packages"
+	@echo "make clean   remove the virtual environment and caches"
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('jaxmixed needs Python 3.11 or newer, found %s; run: make PYTHON=/path/to/python3.11' % sys.version.split()[0])"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	@touch $@
+
+setup: $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/python examples/student_gpa.py
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+fast: $(STAMP)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/fit.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .benchmarks

@@ -1,0 +1,18 @@
+"""Linear mixed models in JAX: lme4's models, fitted in a line, in batches, or inside your own program."""
+
+from . import core as core, datasets as datasets
+from .frame._errors import (
+    AliasedColumnsWarning as AliasedColumnsWarning,
+    ConvergenceWarning as ConvergenceWarning,
+    DataError as DataError,
+    DroppedRowsWarning as DroppedRowsWarning,
+    FormulaError as FormulaError,
+    JaxmixedWarning as JaxmixedWarning,
+    SingularClusterWarning as SingularClusterWarning,
+    SingularFitWarning as SingularFitWarning,
+)
+from .frame._lm import LmResult as LmResult, lm as lm
+from .frame._lm_by import LmByResult as LmByResult, lm_by as lm_by
+from .frame._model import LmerResult as LmerResult, lmer as lmer
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The pandas shell: formulas and data frames in, tables and predictions out."""

@@ -1,0 +1,153 @@
+"""Whether data can be fitted: one error, in one sentence, before anything is compiled."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ._columns import Source, listed, unknown_column
+from ._errors import DataError, FormulaError
+from ._formula import ParsedFormula
+
+
+def check_bars(parsed: ParsedFormula, random: bool) -> None:
+    """Check that a mixed model has a random term, and a linear regression none."""
+    if random and not parsed.bars:
+        raise FormulaError(
+            f"No random term in {parsed.text!r}; expected one such as '+ (1 | g)', "
+            f"or fit it as a linear regression with jm.lm."
+        )
+    if not random and parsed.bars:
+        raise FormulaError(
+            f"Found the random term of {parsed.bars[0].name!r} in {parsed.text!r}; a linear regression "
+            f"has none, "
+            f"so remove it or fit a mixed model with jm.lmer."
+        )
+
+
+def check_response(y: np.ndarray, offset: np.ndarray | None, name: str) -> None:
+    """Check that the response varies."""
+    adjusted = y if offset is None else y - offset
+    if np.ptp(adjusted) == 0:
+        value = f"constant (every value is {adjusted[0]:g})" if len(y) > 1 else "a single value"
+        raise DataError(f"The response {name!r} is {value}; expected one that varies, so check the column.")
+
+
+def check_finite(values: np.ndarray, name: str) -> None:
+    """Check that the values of one column are finite."""
+    if not np.isfinite(values).all():
+        bad = int(np.sum(~np.isfinite(values)))
+        kind = "infinite" if np.isinf(values).any() else "undefined (NaN)"
+        raise DataError(
+            f"{name!r} is {kind} in {bad} of {len(values)} rows; expected finite numbers, "
+            f"so transform it differently, or set these values to missing to drop their rows."
+        )
+
+
+def check_matrix(matrix: np.ndarray, names: tuple[str, ...]) -> None:
+    """Check that a model matrix is finite."""
+    if not np.isfinite(matrix).all():
+        first = int(np.flatnonzero(~np.isfinite(matrix).all(axis=0))[0])
+        check_finite(matrix[:, first], names[first])
+
+
+def check_rows(n: int, n_dropped: int, dropped_by: Mapping[str, int]) -> None:
+    """Check that there are rows left."""
+    if n == 0 and n_dropped == 0:
+        raise DataError(
+            "data has no rows; expected at least as many as there are parameters, so check how it was read."
+        )
+    if n == 0:
+        counts = ", ".join(f"{name}: {count}" for name, count in dropped_by.items())
+        raise DataError(
+            f"All {n_dropped} rows have a missing value ({counts}); expected complete rows, so leave out the "
+            f"variables that are mostly missing, or fill them."
+        )
+
+
+def check_columns(p: int, n: int) -> None:
+    """Check that there are fewer fixed effects than rows."""
+    if p >= n:
+        raise DataError(
+            f"The model has {p} fixed effects for {n} rows; expected fewer effects than rows, "
+            f"so use fewer terms or more data."
+        )
+
+
+def check_group(
+    name: str, n_levels: int, blocks: tuple[tuple[str, ...], ...], n: int, weighted: bool
+) -> None:
+    """Check for enough levels to estimate a variance, and few enough to tell it from the residual's."""
+    if n_levels < 2:
+        raise DataError(
+            f"The grouping factor {name!r} has one level; expected at least two, so choose another "
+            f"factor or drop the term."
+        )
+    for names in blocks:
+        effects = n_levels * len(names)
+        # Unequal known weights tell a level's effect from the residual even with one row a level.
+        if effects < n or (effects == n and weighted):
+            continue
+        if len(names) == 1:
+            raise DataError(
+                f"The grouping factor {name!r} has {n_levels} levels for {n} rows; expected fewer levels "
+                f"than rows, or "
+                f"the effect of a level cannot be told from the residual, so group the rows or supply "
+                f"known weights."
+            )
+        raise DataError(
+            f"The random term of {name!r} has {effects} random effects ({n_levels} levels x "
+            f"{listed(names)}) for {n} rows; "
+            f"expected fewer effects than rows, so use fewer columns in the term."
+        )
+
+
+def check_overlap(name: str, columns: tuple[str, ...]) -> None:
+    """Check that no random effect of a factor is there twice."""
+    repeated = sorted({column for column in columns if columns.count(column) > 1})
+    if repeated:
+        raise FormulaError(
+            f"The random terms of {name!r} have {listed(repeated)} more than once; expected each effect "
+            f"once, "
+            f"so write 0 + x in one of them, or merge them."
+        )
+
+
+def row_values(values: Any, name: str, data: Source) -> np.ndarray:
+    """Return weights or an offset, a column's name or an array, as float64 of shape (len(data),)."""
+    if isinstance(values, str):
+        if values not in data:
+            raise unknown_column(values, data.columns, name)
+        values = data.read(values)
+    try:
+        array = pd.array(values, dtype="Float64").to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError):
+        try:
+            array = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise DataError(
+                f"{name} is not numeric; expected a column's name or one number for each row."
+            ) from None
+    if array.shape != (len(data),):
+        raise DataError(
+            f"{name} has shape {array.shape}, but data has {len(data)} rows; expected one number for "
+            f"each row, "
+            f"shape ({len(data)},)."
+        )
+    return array
+
+
+def check_weights(weights: np.ndarray) -> None:
+    """Check that weights are positive and finite."""
+    for bad, kind in [
+        (np.isnan(weights), "missing"),
+        (weights < 0, "negative"),
+        (weights == 0, "zero"),
+        (np.isinf(weights), "infinite"),
+    ]:
+        if bad.any():
+            raise DataError(
+                f"weights has {int(bad.sum())} {kind} values; expected positive finite numbers, "
+                f"so correct them or leave these rows out of data."
+            )

@@ -1,0 +1,207 @@
+"""Model matrices by formulaic: all of a model's in one pass, and again for new data.
+
+Every distinct right-hand side of the formula (the fixed part, the columns of each bar) is one part
+of a structured formulaic `Formula`. Expressions are Python, evaluated with the columns, the
+caller's `context`, and R's names for common functions in scope.
+"""
+
+import ast
+import builtins
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from formulaic import Formula, ModelSpecs
+from formulaic.errors import DataMismatchWarning, FormulaicError
+from formulaic.transforms import TRANSFORMS
+from formulaic.utils.stateful_transforms import stateful_eval
+
+from ._errors import DataError, FormulaError
+from ._formula import NAME, plain
+
+
+def factor(data: Any, contrasts: Any = None, **options: Any) -> Any:
+    """Mark `data` as a factor (R's `factor`, formulaic's `C`), whole numbers as integer levels."""
+    values = pd.Series(data)
+    if values.dtype.kind == "f" and (values == np.floor(values)).all():
+        values = values.astype(np.int64)
+    return TRANSFORMS["C"](values, contrasts, **options)
+
+
+FUNCTIONS: dict[str, Any] = {
+    **{
+        name: getattr(np, name)
+        for name in ("sqrt", "abs", "log1p", "expm1", "sin", "cos", "tan", "floor", "round")
+    },
+    "ceiling": np.ceil,
+    "ifelse": np.where,
+    "pmin": np.minimum,
+    "pmax": np.maximum,
+    "c": lambda *values: np.array(values),
+    "factor": factor,
+    "C": factor,
+}
+
+
+@lru_cache(maxsize=256)
+def compile_parts(parts: tuple[str, ...]) -> tuple[Any, tuple[tuple[str, bool], ...]]:
+    """Parse right-hand sides into one structured formula.
+
+    Returns
+    -------
+    Formula or None
+        With one part for each right-hand side, `part0`, `part1`, ...; none for "1" and "0", which
+        need no formulaic.
+    tuple
+        The names it uses, in order, and whether each stands inside a call.
+
+    Raises
+    ------
+    FormulaError
+        If formulaic, or Python inside a call, cannot read a part.
+    """
+    formulas: dict[str, Any] = {}
+    names: dict[str, bool] = {}
+    for i, part in enumerate(parts):
+        if part in ("0", "1"):
+            continue
+        try:
+            formula = _structured({"only": part}).only
+            formulas[f"part{i}"] = formula
+            for item in (factor for term in formula for factor in term.factors):
+                if item.eval_method.value == "lookup":
+                    names.setdefault(item.expr, False)
+                elif item.eval_method.value == "python":
+                    names.update(dict.fromkeys(names_in(item.expr), True))
+        except (FormulaicError, SyntaxError) as error:
+            raise _cannot_read(part, error) from None
+    return _structured(formulas) if formulas else None, tuple(names.items())
+
+
+def _structured(parts: Mapping[str, Any]) -> Any:
+    return cast(Any, Formula)(**parts)  # a metaclass makes it a `StructuredFormula`
+
+
+def _cannot_read(part: str, error: Exception) -> FormulaError:
+    reason = re.sub(r"\x1b\[[0-9;]*m|[⧛⧚]", "", str(error)).strip().splitlines()[0].rstrip(".")
+    return FormulaError(f"Cannot read {part!r}: {reason}; expected terms as in 'x + log(z) + a:b'.")
+
+
+@lru_cache(maxsize=1024)
+def names_in(expression: str) -> tuple[str, ...]:
+    """Return the names an expression looks up, in order; backticked ones without the backticks."""
+    if NAME.fullmatch(expression):
+        return (plain(expression),)
+    quoted: dict[str, str] = {}
+
+    def alias(match: re.Match) -> str:
+        return quoted.setdefault(match[1], f"_quoted_{len(quoted)}_")
+
+    try:
+        tree = ast.parse(re.sub(r"`([^`]+)`", alias, expression).strip(), mode="eval")
+    except SyntaxError as error:
+        raise _cannot_read(expression, error) from None
+    unquoted = {alias: name for name, alias in quoted.items()}
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    bound = {node.id for node in nodes if isinstance(node.ctx, ast.Store)}
+    bound |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    loaded = sorted(
+        (node.lineno, node.col_offset, node.id)
+        for node in nodes
+        if node.id not in bound and id(node) not in called
+    )
+    return tuple(dict.fromkeys(unquoted.get(name, name) for _, _, name in loaded))
+
+
+def in_scope(name: str) -> bool:
+    """Whether a name that is no column means something inside a call all the same."""
+    return name in FUNCTIONS or name in TRANSFORMS or hasattr(builtins, name)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The matrix of one right-hand side: values of shape (n, columns), names, columns of each term."""
+
+    values: np.ndarray
+    names: tuple[str, ...]
+    terms: dict[str, range]
+
+
+def build_matrices(
+    parts: tuple[str, ...],
+    formula: Any,
+    data: pd.DataFrame,
+    context: Mapping[str, Any],
+) -> tuple[dict[str, Matrix], ModelSpecs | None]:
+    """Evaluate right-hand sides by a formula, or by the specs kept from an earlier call.
+
+    Raises
+    ------
+    FormulaError
+        If an expression fails when it is evaluated.
+    DataError
+        If new data have a level of a factor that the specs do not know.
+    """
+    n = len(data)
+    intercept = Matrix(np.ones((n, 1)), ("Intercept",), {"1": range(1)})
+    built = {"1": intercept, "0": Matrix(np.empty((n, 0)), (), {})}
+    if formula is None:
+        return built, None
+    matrices = _materialise(formula, data, context)
+    for i, part in enumerate(parts):
+        key = f"part{i}"
+        if part not in built and key in matrices:
+            spec = matrices[key].model_spec
+            terms = {str(term): range(where.start, where.stop) for term, where in spec.term_slices.items()}
+            values = np.array(matrices[key], dtype=np.float64).reshape(n, len(spec.column_names))
+            built[part] = Matrix(values, tuple(spec.column_names), terms)
+    return built, matrices.model_spec
+
+
+def _materialise(formula: Any, data: pd.DataFrame, context: Mapping[str, Any]) -> Any:
+    options = {"output": "numpy", "na_action": "ignore"} if isinstance(formula, Formula) else {}
+    # what a transform cannot compute (the log of zero) is found, and named, in the result
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("error", DataMismatchWarning)
+        try:
+            return formula.get_model_matrix(data, context={**FUNCTIONS, **context}, **options)
+        except DataMismatchWarning as error:
+            levels = re.search(r"\{.*\}", str(error))
+            raise DataError(
+                f"newdata has levels of a fixed-effects factor that the fit did not see: "
+                f"{levels[0] if levels else error}; expected levels of the fitted data only, so leave "
+                f"these rows out."
+            ) from None
+        except Exception as error:  # whatever a user's expression raises
+            raise _cannot_evaluate("the formula", error) from error
+
+
+def evaluate(expression: str, data: pd.DataFrame, context: Mapping[str, Any], state: dict) -> pd.Series:
+    """Evaluate a response, offset or grouping expression; `state` keeps what transforms learn."""
+    scope = {**TRANSFORMS, **FUNCTIONS, **context, **{name: data[name] for name in data.columns}}
+    try:
+        with np.errstate(all="ignore"):
+            value = stateful_eval(expression, scope, None, state, None)
+    except Exception as error:
+        raise _cannot_evaluate(repr(expression), error) from error
+    value = getattr(value, "__wrapped__", value)
+    if np.shape(value) != (len(data),):
+        raise FormulaError(
+            f"{expression!r} has shape {np.shape(value)}; expected one value for each row, shape "
+            f"({len(data)},)."
+        )
+    return pd.Series(value)
+
+
+def _cannot_evaluate(what: str, error: Exception) -> FormulaError:
+    message = " ".join(str(error).split()).rstrip(".")
+    return FormulaError(
+        f"Cannot evaluate {what}: {type(error).__name__}: {message}; check the expression and the "
+        f"columns it uses."
+    )

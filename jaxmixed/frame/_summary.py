@@ -1,0 +1,157 @@
+"""The printed result: what was fitted, how, to what, and what came out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from ._model import LmerResult
+
+DIGITS = 4  # significant ones of the smallest entry of a column
+MOST_DECIMALS = 8
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and the table below it, all text."""
+
+    title: str
+    table: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A summary that prints as text and renders as HTML in a notebook."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    sections: tuple[Section, ...]
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        width = max(len(name) for name, _ in self.facts) + 2
+        lines = [self.title, ""]
+        lines += [f"{name + ':':<{width}}{value}" for name, value in self.facts]
+        for section in self.sections:
+            lines += ["", section.title, *_text_table(section.table)]
+        if self.notes:
+            lines += ["", *self.notes]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        facts = "".join(f"<tr><th>{escape(n)}</th><td>{escape(v)}</td></tr>" for n, v in self.facts)
+        parts = [f"<h4>{escape(self.title)}</h4>", f"<table>{facts}</table>"]
+        for section in self.sections:
+            parts += [f"<h5>{escape(section.title)}</h5>", section.table.to_html(index=False, border=0)]
+        parts += [f"<p>{escape(note)}</p>" for note in self.notes]
+        return f'<div class="jaxmixed-summary">{"".join(parts)}</div>'
+
+
+def summarise(fit: LmerResult) -> Summary:
+    """Collect what a reader of a mixed model wants to see first."""
+    method = "REML" if fit.reml else "maximum likelihood"
+    return Summary(
+        title=f"Linear mixed model fitted by {method}",
+        facts=_facts(fit),
+        sections=(
+            Section("Random effects", _random_table(fit)),
+            Section("Fixed effects (Wald z tests, 95% intervals)", _fixed_table(fit)),
+        ),
+        notes=_notes(fit),
+    )
+
+
+def _facts(fit: LmerResult) -> tuple[tuple[str, str], ...]:
+    frame = fit.frame
+    rows = f"{fit.nobs}"
+    if frame.n_dropped:
+        causes = ", ".join(f"{name} {count}" for name, count in frame.dropped_by.items())
+        rows += f" ({frame.n_dropped} dropped for missing values: {causes})"
+    groups = ", ".join(f"{name} {count}" for name, count in fit.ngroups.items())
+    name = "REML criterion" if fit.reml else "Deviance"
+    facts = [("Formula", frame.formula.text), ("Rows", rows), ("Levels", groups)]
+    facts.append(
+        (name, f"{fit.criterion:.4f} (log likelihood {fit.llf:.4f}, AIC {fit.aic:.2f}, BIC {fit.bic:.2f})")
+    )
+    ending = "converged" if fit.converged else f"not converged: {fit.message}"
+    facts.append(("Optimiser", f"{ending}, {int(fit.optimum.steps)} steps"))
+    return tuple(facts)
+
+
+def _notes(fit: LmerResult) -> tuple[str, ...]:
+    notes = [f"Singular fit: {what}." for what in fit.singular_terms]
+    if fit.frame.aliased:
+        notes.append(f"Left out as linear combinations of other columns: {', '.join(fit.frame.aliased)}.")
+    return tuple(notes)
+
+
+def _random_table(fit: LmerResult) -> pd.DataFrame:
+    table = fit.varcorr()
+    single = table[table["term2"].isna()]
+    shown = pd.DataFrame(
+        {
+            "Group": single["group"].where(single["group"] != single["group"].shift(), ""),
+            "Term": single["term"].fillna(""),
+            "Variance": _format(single["variance"]),
+            "SD": _format(single["sd"]),
+            "Share": [f"{share:.3f}" for share in single["var_prop"]],
+        }
+    )
+    pairs = table[table["term2"].notna()]
+    if len(pairs):
+        shown["Corr"] = [
+            " ".join(
+                f"{corr:5.2f}"
+                for corr in pairs.loc[(pairs["group"] == group) & (pairs["term2"] == term), "corr"]
+            )
+            for group, term in zip(single["group"], single["term"], strict=True)
+        ]
+    return shown
+
+
+def _fixed_table(fit: LmerResult) -> pd.DataFrame:
+    limits = fit.conf_int()
+    return pd.DataFrame(
+        {
+            "Term": fit.params.index,
+            "Estimate": _format(fit.params, fit.bse),
+            "SE": _format(fit.bse),
+            "z": [f"{z:.2f}" for z in fit.tvalues],
+            "p": [format_p(p) for p in fit.pvalues],
+            "2.5%": _format(limits["conf_low"], fit.bse),
+            "97.5%": _format(limits["conf_high"], fit.bse),
+        }
+    )
+
+
+def _format(values: pd.Series, like: pd.Series | None = None) -> list[str]:
+    """Format a column with the decimals that give the smallest entry of `like` four digits."""
+    sizes = np.abs((values if like is None else like).to_numpy(float))
+    sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
+    decimals = DIGITS - 1 - int(np.floor(np.log10(sizes.min()))) if len(sizes) else DIGITS
+    if decimals > MOST_DECIMALS:
+        return [f"{value:.{DIGITS}g}" for value in values]
+    return [f"{value:.{max(decimals, 0)}f}" for value in values]
+
+
+def format_p(p: float) -> str:
+    """Format a p value: three decimals, never a bare zero."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _text_table(table: pd.DataFrame) -> list[str]:
+    """Lay out text columns: names and the triangle of correlations to the left, numbers to the right."""
+    columns = []
+    for name in table.columns:
+        cells = [str(name), *map(str, table[name])]
+        width = max(map(len, cells))
+        left = name in ("Group", "Term", "Corr")
+        columns.append([f"{cell:<{width}}" if left else f"{cell:>{width}}" for cell in cells])
+    return ["  " + "  ".join(row).rstrip() for row in zip(*columns, strict=True)]

@@ -1,0 +1,34 @@
+import os
+
+# Before JAX is imported by any test: one CPU device, and no window for pictures.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import hypothesis
+import pytest
+from catalog import Case, all_cases
+
+hypothesis.settings.register_profile(
+    "jaxmixed",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    max_examples=25,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile("jaxmixed")
+
+
+@pytest.fixture
+def x64():
+    """Run the test in double precision, and leave the flag as it was."""
+    import jax
+
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="session")
+def catalog() -> dict[str, Case]:
+    """Return the reference cases that are here, by name."""
+    return all_cases()
