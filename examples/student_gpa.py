@@ -159,8 +159,7 @@ show(own)
 # %% [markdown]
 # ## Intervals
 #
-# Wald intervals, estimate -/+ 1.96 standard errors: for the common line, and for students. About half
-# of the students' intervals leave out the average student.
+# Wald intervals, estimate -/+ 1.96 standard errors: for the common line, and for each student.
 
 # %%
 heading("95% intervals of the common line")

@@ -3,6 +3,8 @@ import os
 # Before JAX is imported by any test: one CPU device, and no window for pictures.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Most of the suite's time is compilation; these halve it and change results by rounding only.
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0")
 
 import hypothesis
 import pytest

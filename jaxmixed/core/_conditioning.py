@@ -4,12 +4,14 @@ Cross products square the condition number, so they are taken of better columns.
 by the square roots of the weights,
 
     X = Q R,                          Q orthonormal
-    y - offset = X beta_ols + s u,    u of unit mean square, orthogonal to X
+    y - offset = Q gamma_ols + s u,   u of unit mean square, orthogonal to X
     z = z~ T,                         z~ of unit mean square, T lower triangular within each block
 
 so that Lambda~ = T Lambda is again lower triangular and log|I + Lambda'ALambda| does not change.
-R, beta_ols, s and T carry the results back.
+R, gamma_ols, s and T carry the results back.
 """
+
+from typing import NamedTuple
 
 import equinox as eqx
 from jaxtyping import Float
@@ -50,11 +52,11 @@ class Conditioned(eqx.Module):
         return 2 * xp.log(self.root_weights).sum()
 
 
-class Response(eqx.Module):
-    """A response in conditioned coordinates: y - offset = X beta_ols + scale * u."""
+class Response(NamedTuple):
+    """A response in conditioned coordinates: y - offset = Q gamma_ols + scale * u, rows weighted."""
 
     u: Float[Array, " n"]
-    beta_ols: Float[Array, " p"]
+    gamma_ols: Float[Array, " p"]
     scale: Scalar
 
 
@@ -77,7 +79,7 @@ def condition_response(conditioned: Conditioned, y: Float[Array, " n"]) -> Respo
     if conditioned.offset is not None:
         y = y - conditioned.offset
     y = _weighted(conditioned.root_weights, y)
-    Q, R = conditioned.Q, conditioned.R
+    Q = conditioned.Q
     # The first pass removes the bulk of a large mean, the second the rounding it left behind.
     first = Q.T @ y
     residual = y - Q @ first
@@ -85,7 +87,7 @@ def condition_response(conditioned: Conditioned, y: Float[Array, " n"]) -> Respo
     residual = residual - Q @ second
     mean_square = (residual**2).mean()
     scale = xp.where(mean_square > 0, xp.sqrt(xp.where(mean_square > 0, mean_square, 1.0)), 1.0)
-    return Response(residual / scale, solve_upper(R, first + second), scale)
+    return Response(residual / scale, first + second, scale)
 
 
 def solve_upper(R: Float[Array, "p p"], b: Float[Array, "p *m"]) -> Float[Array, "p *m"]:

@@ -79,7 +79,7 @@ def lbfgs(
     noise = 10 * jnp.finfo(start.dtype).eps * (1 + jnp.abs(state.value))
     x = jnp.where(function(x) <= state.value + noise, x, state.x)
     value, gradient = jax.value_and_grad(function)(x)
-    flat = jnp.max(jnp.abs(gradient)) < jnp.sqrt(tolerance) * (1 + jnp.abs(value)) ** 0.5
+    flat = jnp.max(jnp.abs(gradient)) < tolerance**0.25 * (1 + jnp.abs(value)) ** 0.5
     result = jnp.where(state.steps < max_steps, jnp.where(flat, CONVERGED, STUCK), MAX_STEPS)
     result = jnp.where(jnp.isfinite(value), result, NON_FINITE)
     hessian = jnp.full((len(start), len(start)), jnp.nan, start.dtype)

@@ -29,8 +29,10 @@ CONVERGED, MAX_STEPS, NON_FINITE, STUCK = range(4)
 
 MAX_ITERATIONS = 200
 RADIUS = 1.0  # of the first step, relative to 1 + |theta|
-SHRINK, GROW = 0.25, 2.0  # Nocedal & Wright (2006), algorithm 4.1
-GOOD_RATIO = 0.75
+# Nocedal & Wright (2006), algorithm 4.1, and their condition of sufficient decrease
+SHRINK, GROW = 0.25, 2.0
+POOR_RATIO, GOOD_RATIO = 0.25, 0.75
+SUFFICIENT = 1e-4
 PIVOT_FLOOR = 1e-9  # smallest |pivot| of a scaled Hessian; below it a direction counts as flat
 
 Evaluation = tuple[Scalar, Float[jax.Array, " k"], Float[jax.Array, "k k"]]
@@ -105,7 +107,9 @@ def newton(
         best, x = state.best, state.trial
         value, gradient, hessian = evaluate(x)
         noise = 10 * eps * (1 + jnp.abs(value))
-        accepted = (value <= best.value + noise) | ~jnp.isfinite(best.value)
+        first = ~jnp.isfinite(best.value)
+        # The criterion is even: without a decrease asked for, x and -x can be exchanged for ever.
+        accepted = (value <= best.value - SUFFICIENT * state.predicted + noise) | first
         new, old = (x, value, gradient, hessian), best[:4]
         x, value, gradient, hessian = (jnp.where(accepted, a, b) for a, b in zip(new, old, strict=True))
 
@@ -114,7 +118,8 @@ def newton(
         # How far the function fell, against how far the quadratic model said it would.
         ratio = (best.value - new[1]) / jnp.maximum(state.predicted, noise)
         length = jnp.linalg.norm(x - best.x)
-        radius = jnp.where(accepted, state.radius, SHRINK * jnp.linalg.norm(state.trial - best.x))
+        poor = ~first & (ratio < POOR_RATIO) & (state.predicted > noise)
+        radius = jnp.where(poor | ~accepted, SHRINK * jnp.linalg.norm(state.trial - best.x), state.radius)
         radius = jnp.where(accepted & (ratio > GOOD_RATIO), jnp.maximum(radius, GROW * length), radius)
 
         step_length = jnp.linalg.norm(step)

@@ -8,12 +8,13 @@ K_j depends on j through A_j alone. Levels with equal A_j form a pattern u, and 
 sum_j B_j'K_jB_j = sum_u <K_u, G_u> with G_u = sum_{j in u} vec(B_j) vec(B_j)'.
 """
 
-import equinox as eqx
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Float, Int
 
 from ._design import RandomTerm
-from ._patterns import bucket, find_patterns, pad_rows
+from ._patterns import bucket, pad_rows, same_rows
 from ._structure import Factors, Levels, Plan, Reduced, Structure, eliminate
 from ._types import Array, namespace, segment_sum
 
@@ -50,19 +51,31 @@ class Patterns(Structure):
         return Reduced(self.counts @ logdet, C - xp.einsum("uij,uijcd->cd", K, self.G))
 
 
-class OneFactorPlan(Plan):
-    """The part of one factor's cross products that does not depend on [X y].
+class Merged(NamedTuple):
+    """Which levels share a pattern.
 
     Attributes
     ----------
     pattern
-        Pattern of each level, or `None` when the levels are not to be merged.
+        Pattern of each level, shape (J,).
+    counts, A
+        Number of levels and cross products of each pattern, padded.
+    """
+
+    pattern: Int[np.ndarray, " J"]
+    counts: Float[np.ndarray, " U"]
+    A: Float[np.ndarray, "U q q"]
+
+
+class OneFactorPlan(Plan):
+    """The part of one factor's cross products that does not depend on [X y].
+
+    `merged` is `None` when levels do not repeat often enough, or are not known while tracing.
     """
 
     term: RandomTerm
     A: Float[Array, "J q q"]
-    pattern: Int[np.ndarray, " J"] | None
-    n_patterns: int = eqx.field(static=True)
+    merged: Merged | None
 
     @classmethod
     def build(cls, term: RandomTerm, n_columns: int) -> "OneFactorPlan":
@@ -70,33 +83,28 @@ class OneFactorPlan(Plan):
         z = term.z
         A = segment_sum(z[:, :, None] * z[:, None, :], term.codes, term.n_levels)
         if namespace(A) is not np:
-            return cls(term, A, None, 0)
-        pattern, n_patterns = find_patterns(A)
-        q = term.z.shape[1]
-        merged, single = n_patterns * q * n_columns, term.n_levels * (q + n_columns)
-        return cls(term, A, pattern if merged <= single else None, n_patterns)
+            return cls(term, A, None)
+        first, pattern, counts = same_rows(A.reshape(term.n_levels, -1))
+        size, q = bucket(len(first)), z.shape[1]
+        if len(first) * q * n_columns > term.n_levels * (q + n_columns):
+            return cls(term, A, None)
+        return cls(term, A, Merged(pattern, pad_rows(counts.astype(z.dtype), size), pad_rows(A[first], size)))
 
     def attach(self, V: Float[Array, "n c"]) -> OneFactor:
         return OneFactor(self.A, self._B(V))
 
     def compressed(self, V: Float[Array, "n c"]) -> OneFactor | Patterns:
-        if self.pattern is None:
-            size = bucket(self.term.n_levels)
-            return OneFactor(pad_rows(self.A, size), pad_rows(self._B(V), size))
-        B, U = self._B(V), self.n_patterns
+        B, merged = self._B(V), self.merged
+        if merged is None:
+            size = bucket(len(B))
+            return OneFactor(pad_rows(self.A, size), pad_rows(B, size))
+        (J, q, c), U = B.shape, len(merged.counts)
+        flat = B.reshape(J, q * c)
         if U == 1:
-            flat = B.reshape(len(B), -1)
-            G = (flat.T @ flat)[None]
+            G = flat.T @ flat
         else:
-            flat = B.reshape(len(B), -1)
-            G = segment_sum(flat[:, :, None] * flat[:, None, :], self.pattern, U)
-        q, c = B.shape[1:]
-        G = G.reshape(U, q, c, q, c).transpose(0, 1, 3, 2, 4)
-        counts = np.bincount(self.pattern, minlength=U).astype(B.dtype)
-        first = np.full(U, len(B))
-        np.minimum.at(first, self.pattern, np.arange(len(B)))
-        size = bucket(U)
-        return Patterns(pad_rows(counts, size), pad_rows(self.A[first], size), pad_rows(G, size))
+            G = segment_sum(flat[:, :, None] * flat[:, None, :], merged.pattern, U)
+        return Patterns(merged.counts, merged.A, G.reshape(U, q, c, q, c).transpose(0, 1, 3, 2, 4))
 
     def _B(self, V):
         z = self.term.z

@@ -11,26 +11,23 @@ from jaxtyping import Float, Int
 from ._types import Array, namespace
 
 DIGITS = 2.0**36  # relative resolution at which two cross products count as equal: about 1e-11
+NEGLIGIBLE = 2.0**-40  # of the largest entry: what is left where a sum cancels
 
 
-def find_patterns(A: Float[np.ndarray, "J q q"]) -> tuple[Int[np.ndarray, " J"], int]:
-    """Return the pattern of each level and the number of patterns.
+def same_rows(
+    products: Float[np.ndarray, "J m"],
+) -> tuple[Int[np.ndarray, " U"], Int[np.ndarray, " J"], Int[np.ndarray, " U"]]:
+    """Return the first row of each pattern, the pattern of each row, and the size of each pattern.
 
-    Sums over equal rows in another order differ by rounding, so diagonals are compared to a relative,
-    correlations to an absolute 1e-11.
+    Sums over equal rows in another order differ by rounding, so numbers are compared to 36 bits.
     """
-    diagonal = np.diagonal(A, axis1=1, axis2=2)
-    mantissa, exponent = np.frexp(diagonal)
-    norm = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    row, column = np.tril_indices(A.shape[1], -1)
-    correlation = A[:, row, column] / (norm[:, row] * norm[:, column])
-    key = np.concatenate([np.round(mantissa * DIGITS), exponent, np.round(correlation * DIGITS)], axis=1)
-    key = np.ascontiguousarray(key.astype(np.int64))
+    size = np.abs(products)
+    mantissa, exponent = np.frexp(np.where(size < NEGLIGIBLE * size.max(), 0.0, products))
+    key = np.concatenate([np.round(mantissa * DIGITS).astype(np.int64), exponent], axis=1)
     if (key == key[:1]).all():
-        return np.zeros(len(A), np.int64), 1
-    rows = key.view(np.dtype((np.void, key.dtype.itemsize * key.shape[1])))[:, 0]
-    distinct, pattern = np.unique(rows, return_inverse=True)
-    return pattern, len(distinct)
+        return np.zeros(1, np.int64), np.zeros(len(key), np.int64), np.array([len(key)])
+    rows = np.ascontiguousarray(key).view(np.dtype((np.void, key.itemsize * key.shape[1])))[:, 0]
+    return np.unique(rows, return_index=True, return_inverse=True, return_counts=True)[1:]
 
 
 def bucket(size: int) -> int:

@@ -15,7 +15,7 @@ from ._conditioning import Conditioned, condition, condition_response, solve_upp
 from ._covariance import Blocks, pack_all, relative_factors
 from ._crossed_plan import CrossedPlan
 from ._design import Design
-from ._nested import NestedPlan, nesting_order
+from ._nested_plan import NestedPlan, nesting_order
 from ._one_factor import OneFactorPlan
 from ._structure import Plan, Structure
 from ._types import Array, Scalar, Theta, namespace
@@ -30,8 +30,8 @@ class SuffStats(eqx.Module):
         Cross products of the random effects with themselves and with [Q u].
     C
         [Q u]'[Q u], shape (c, c).
-    R, beta_ols, scale, T
-        What carries results back: X = Q R, y - offset = X beta_ols + scale * u and z = z~ T.
+    R, gamma_ols, scale, T
+        What carries results back: X = Q R, y - offset = Q gamma_ols + scale * u and z = z~ T.
     n, log_weights
         Number of rows, and the sum of the logarithms of the prior weights.
     blocks
@@ -41,7 +41,7 @@ class SuffStats(eqx.Module):
     structure: Structure
     C: Float[Array, "c c"]
     R: Float[Array, "p p"]
-    beta_ols: Float[Array, " p"]
+    gamma_ols: Float[Array, " p"]
     scale: Scalar
     T: tuple[Float[Array, "q q"], ...]
     n: Scalar
@@ -126,7 +126,7 @@ def assemble(conditioned: Conditioned, plan: Plan, y: Float[Array, " n"], *, com
         structure=plan.compressed(V) if compress else plan.attach(V),
         C=V.T @ V,
         R=conditioned.R,
-        beta_ols=response.beta_ols,
+        gamma_ols=response.gamma_ols,
         scale=response.scale,
         T=conditioned.T,
         n=np.asarray(float(len(y)), conditioned.Q.dtype),

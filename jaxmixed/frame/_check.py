@@ -34,6 +34,25 @@ def check_response(y: np.ndarray, offset: np.ndarray | None, name: str) -> None:
         raise DataError(f"The response {name!r} is {value}; expected one that varies, so check the column.")
 
 
+def check_new_response(y: Any, n: int, name: str, offset: np.ndarray | None) -> np.ndarray:
+    """Return a copy of another response for n fitted rows, if it can be one."""
+    try:
+        y = np.array(y, dtype=float)
+    except (TypeError, ValueError):
+        raise DataError(f"y is not numeric; expected {n} numbers, other values of {name!r}.") from None
+    if y.shape != (n,):
+        raise DataError(
+            f"y has shape {y.shape}; expected ({n},), a number for each fitted row, in the order of fittedvalues."
+        )
+    if not np.isfinite(y).all():
+        raise DataError(
+            f"y has {np.sum(~np.isfinite(y))} values that are not finite; expected {n} finite numbers, so fit "
+            f"the model to a frame without those rows."
+        )
+    check_response(y, offset, name)
+    return y
+
+
 def check_finite(values: np.ndarray, name: str) -> None:
     """Check that the values of one column are finite."""
     if not np.isfinite(values).all():

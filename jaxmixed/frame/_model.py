@@ -2,9 +2,10 @@
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import erfc, sqrt
+from numbers import Real
 from statistics import NormalDist
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ import pandas as pd
 
 from jaxmixed import core
 
+from ._check import check_new_response
 from ._data import ModelFrame, model_frame
 from ._errors import ConvergenceWarning, DataError, SingularFitWarning
 from ._estimate import estimate
@@ -82,14 +84,19 @@ def lmer(
     """
     frame = model_frame(formula, data, weights, offset, context)
     conditioned = core.condition(frame.design)
-    return _fit(frame, conditioned, core.plan(conditioned), reml, offset)
+    return _fit(frame, frame.design.y, conditioned, core.plan(conditioned), reml, offset)
 
 
 def _fit(
-    frame: ModelFrame, conditioned: core.Conditioned, plan: core.Plan, reml: bool, offset: Any
+    frame: ModelFrame,
+    y: np.ndarray,
+    conditioned: core.Conditioned,
+    plan: core.Plan,
+    reml: bool,
+    offset: Any,
 ) -> "LmerResult":
-    stats = core.assemble(conditioned, plan, frame.design.y, compress=True)
-    result = LmerResult(frame, reml, offset, conditioned, plan, stats, estimate(stats, reml))
+    stats = core.assemble(conditioned, plan, y, compress=True)
+    result = LmerResult(frame, y, reml, offset, conditioned, plan, stats, estimate(stats, reml))
     result._warn()
     return result
 
@@ -99,6 +106,7 @@ class LmerResult:
     """A fitted linear mixed model. Immutable; tables are computed when first asked for."""
 
     frame: ModelFrame
+    y: np.ndarray
     reml: bool
     offset: Any = field(repr=False)
     _conditioned: core.Conditioned = field(repr=False)
@@ -108,27 +116,27 @@ class LmerResult:
 
     # Fixed effects
 
-    @cached_property
+    @property
     def params(self) -> pd.Series:
         """Estimates of the fixed effects."""
         return self._labelled(self._estimates.beta, "estimate")
 
-    @cached_property
+    @property
     def bse(self) -> pd.Series:
         """Wald standard errors of the fixed effects, at the estimated variance parameters."""
         return self._labelled(np.sqrt(np.diagonal(self._estimates.vcov)), "std_error")
 
-    @cached_property
+    @property
     def tvalues(self) -> pd.Series:
         """Estimates divided by their standard errors."""
         return (self.params / self.bse).rename("statistic")
 
-    @cached_property
+    @property
     def df(self) -> pd.Series:
         """Degrees of freedom that `pvalues` and `conf_int` refer to: infinite, the normal distribution."""
         return self._labelled(np.full(len(self.params), np.inf), "df")
 
-    @cached_property
+    @property
     def pvalues(self) -> pd.Series:
         """Two-sided p values of the Wald z tests."""
         return self._labelled(np.array([erfc(abs(z) / sqrt(2)) for z in self.tvalues]), "p_value")
@@ -173,7 +181,7 @@ class LmerResult:
     @property
     def nobs(self) -> int:
         """Number of rows fitted."""
-        return len(self.frame.design.y)
+        return len(self.y)
 
     @property
     def ngroups(self) -> dict[str, int]:
@@ -250,15 +258,15 @@ class LmerResult:
 
     # Rows
 
-    @cached_property
+    @property
     def fittedvalues(self) -> pd.Series:
         """X beta + Z b + offset, with the index of the data."""
         return self.predict().rename("fitted")
 
-    @cached_property
+    @property
     def resid(self) -> pd.Series:
         """Response less fitted values."""
-        return pd.Series(self.frame.design.y - self.fittedvalues.to_numpy(), self.frame.index, name="resid")
+        return pd.Series(self.y - self.fittedvalues.to_numpy(), self.frame.index, name="resid")
 
     def predict(
         self,
@@ -313,15 +321,8 @@ class LmerResult:
         y
             One finite number for each fitted row, shape (nobs,), in the order of `fittedvalues`.
         """
-        y = np.asarray(y, dtype=float)
-        if y.shape != (self.nobs,) or not np.isfinite(y).all():
-            raise DataError(
-                f"y has shape {y.shape} and {np.sum(~np.isfinite(y))} values that are not finite; "
-                f"expected {self.nobs} finite numbers, one for each fitted row."
-            )
-        design = self.frame.design
-        design = core.Design(y, design.X, design.terms, design.weights, design.offset)
-        return _fit(replace(self.frame, design=design), self._conditioned, self._plan, self.reml, self.offset)
+        y = check_new_response(y, self.nobs, self.frame.response, self.frame.design.offset)
+        return _fit(self.frame, y, self._conditioned, self._plan, self.reml, self.offset)
 
     # Printing
 
@@ -347,7 +348,7 @@ class LmerResult:
 
     @cached_property
     def _all_levels(self) -> core.SuffStats:
-        return core.assemble(self._conditioned, self._plan, self.frame.design.y, compress=False)
+        return core.assemble(self._conditioned, self._plan, self.y, compress=False)
 
     @cached_property
     def _modes(self) -> tuple[np.ndarray, ...]:
@@ -371,9 +372,11 @@ class LmerResult:
 
 
 def _normal_quantile(alpha: float) -> float:
-    if not 0 < alpha < 1:
-        raise DataError(f"alpha is {alpha}; expected a number between 0 and 1, such as 0.05 for 95% limits.")
-    return NormalDist().inv_cdf(1 - alpha / 2)
+    if not isinstance(alpha, Real) or not 0 < alpha < 1:
+        raise DataError(
+            f"alpha is {alpha!r}; expected a number between 0 and 1, such as 0.05 for 95% limits."
+        )
+    return NormalDist().inv_cdf(1 - float(alpha) / 2)
 
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:

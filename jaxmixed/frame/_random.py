@@ -94,6 +94,8 @@ def degenerate_terms(
     A component counts as degenerate when its diagonal element of the conditioned relative factor, which
     does not depend on the scale of the covariates, is below `tolerance`.
     """
+    if all(np.abs(np.diagonal(scaled)).min() >= tolerance for scaled in conditioned):
+        return []
     found = []
     for labels, scaled in zip(groups, conditioned, strict=True):
         first = 0
@@ -108,6 +110,7 @@ def degenerate_terms(
             ]
             if ((np.abs(np.diagonal(block)) < tolerance) & ~zero).any():
                 names = ", ".join(term)
-                found.append(f"the random effects {names} by {labels.name} are perfectly correlated")
+                relation = "perfectly correlated" if len(term) == 2 else "linearly dependent"
+                found.append(f"the random effects {names} by {labels.name} are {relation}")
             first = last
     return found

@@ -46,34 +46,33 @@ def test_variances_of_zero(structure):
     assert_matches(design, np.zeros_like(random_theta(design, 5)), reml=True)
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
-def test_gradient(structure, x64):
-    design = random_design(structure, 1, weights=True)
-    theta = random_theta(design, 1)
-    stats = jax.tree.map(jnp.asarray, core.compress(design))
-    for reml in (True, False):
-        found = jax.grad(core.criterion)(jnp.asarray(theta), stats, reml)
-        truth = dense_oracle(design, theta, reml=reml).gradient
-        np.testing.assert_allclose(found, truth, rtol=1e-9, atol=1e-9 * np.abs(truth).max())
+@jax.jit
+def derivatives(thetas, stats, reml_weight):
+    """Return gradients and Hessians at several thetas, of a mixture of both criteria."""
+
+    def mixture(theta):
+        both = core.criterion(theta, stats, True), core.criterion(theta, stats, False)
+        return reml_weight * both[0] + (1 - reml_weight) * both[1]
+
+    return jax.vmap(jax.grad(mixture))(thetas), jax.vmap(jax.hessian(mixture))(thetas)
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_hessian(structure, x64):
-    design = random_design(structure, 2)
+def test_derivatives(structure, x64):
+    """Gradient and Hessian of both criteria, at an interior theta and at zero variances."""
+    design = random_design(structure, 2, weights=True)
     theta = random_theta(design, 2)
-    found = jax.hessian(core.criterion)(jnp.asarray(theta), jax.tree.map(jnp.asarray, core.compress(design)))
-    step = 1e-5
-    for i in range(len(theta)):
-        e = step * np.eye(len(theta))[i]
-        up, down = (dense_oracle(design, theta + s * e).gradient for s in (1, -1))
-        difference = (up - down) / (2 * step)
-        np.testing.assert_allclose(found[i], difference, rtol=1e-5, atol=1e-6 * np.abs(found).max())
-
-
-@pytest.mark.parametrize("structure", STRUCTURES)
-def test_gradient_at_zero_is_zero(structure, x64):
-    design = random_design(structure, 2)
-    theta = jnp.zeros(len(random_theta(design, 2)))
-    stats = jax.tree.map(jnp.asarray, core.compress(design))
-    np.testing.assert_allclose(jax.grad(core.criterion)(theta, stats), 0, atol=1e-12)
-    assert np.isfinite(jax.hessian(core.criterion)(theta, stats)).all()
+    stats = core.compress(design)
+    for reml in (True, False):
+        thetas = jnp.stack([theta, np.zeros_like(theta)])
+        gradients, hessians = derivatives(thetas, stats, float(reml))
+        truth = dense_oracle(design, theta, reml=reml).gradient
+        np.testing.assert_allclose(gradients[0], truth, rtol=1e-9, atol=1e-9 * np.abs(truth).max())
+        step, identity = 1e-5, np.eye(len(theta))
+        for e, row in zip(identity, hessians[0], strict=True):
+            up, down = (dense_oracle(design, theta + s * step * e, reml=reml).gradient for s in (1, -1))
+            scale = np.abs(hessians[0]).max()
+            np.testing.assert_allclose(row, (up - down) / (2 * step), rtol=1e-5, atol=1e-6 * scale)
+        # The criterion is even in every column of Lambda.
+        np.testing.assert_allclose(gradients[1], 0, atol=1e-12)
+        assert np.isfinite(hessians[1]).all()

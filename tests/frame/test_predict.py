@@ -156,6 +156,14 @@ def test_refit_is_a_fit_to_the_changed_frame(sleepstudy, slope_fit):
     assert slope_fit.params["Days"] == pytest.approx(10.467286, abs=1e-6)
 
 
+def test_changing_the_response_afterwards_changes_nothing(slope_fit):
+    y = slope_fit.fittedvalues.to_numpy() + slope_fit.resid.to_numpy()[::-1]
+    kept = y.copy()
+    fit = slope_fit.refit(y)
+    y[:] = 0.0
+    np.testing.assert_allclose(fit.fittedvalues + fit.resid, kept)
+
+
 def test_refit_keeps_weights_offset_and_dropped_rows(gappy):
     data = gappy.assign(w=1.0 + np.arange(180) % 3, known=np.arange(180) % 5)
     with pytest.warns(jm.DroppedRowsWarning):

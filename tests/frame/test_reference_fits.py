@@ -39,8 +39,14 @@ class Block(NamedTuple):
     columns: slice
 
 
+# Each fit is a compilation. One of each structure by ML is enough to see that the criteria are not mixed up.
+QUICK_BY_ML = ("dyestuff2", "pastes", "penicillin", "sleep_slope")
 PARAMETERS = [
-    pytest.param((p.values[0], reml), id=f"{p.id}-{'REML' if reml else 'ML'}", marks=p.marks)
+    pytest.param(
+        (p.values[0], reml),
+        id=f"{p.id}-{'REML' if reml else 'ML'}",
+        marks=[*p.marks, *([] if reml or p.id in QUICK_BY_ML else [pytest.mark.slow])],
+    )
     for p in cases()
     for reml in (True, False)
 ]
