@@ -42,12 +42,13 @@ def check_new_response(y: Any, n: int, name: str, offset: np.ndarray | None) -> 
         raise DataError(f"y is not numeric; expected {n} numbers, other values of {name!r}.") from None
     if y.shape != (n,):
         raise DataError(
-            f"y has shape {y.shape}; expected ({n},), a number for each fitted row, in the order of fittedvalues."
+            f"y has shape {y.shape}; expected ({n},), a number for each fitted row, "
+            f"in the order of fittedvalues."
         )
     if not np.isfinite(y).all():
         raise DataError(
-            f"y has {np.sum(~np.isfinite(y))} values that are not finite; expected {n} finite numbers, so fit "
-            f"the model to a frame without those rows."
+            f"y has {np.sum(~np.isfinite(y))} values that are not finite; expected {n} finite numbers, "
+            f"so fit the model to a frame without those rows."
         )
     check_response(y, offset, name)
     return y
