@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ._dense import logdet_gram
-from ._structure import Factors, Levels, Reduced, eliminate
+from ._structure import Between, Factors, Levels, Reduced, between, eliminate
 from ._types import Array, namespace, segment_sum
 
 Sizes = tuple[tuple[int, int], ...]
@@ -32,7 +32,7 @@ class Couplings(eqx.Module):
         Level of e, column of o and z_e'W z_o of each entry; value has shape (E, q).
     pair_level, pair_cell, pair_value
         Level, position in the lower triangle of a D x D matrix (flattened) and outer product of the
-        values of each pair, shapes (P,), (P,) and (P, q, q).
+        values of each pair, flattened, shapes (P,), (P,) and (P, q * q).
     """
 
     level: Int[Array, " E"]
@@ -40,7 +40,7 @@ class Couplings(eqx.Module):
     value: Float[Array, "E q"]
     pair_level: Int[Array, " P"]
     pair_cell: Int[Array, " P"]
-    pair_value: Float[Array, "P q q"]
+    pair_value: Float[Array, "P qq"]
 
 
 class Solved(NamedTuple):
@@ -75,6 +75,17 @@ class Crossed(Levels):
     sizes: Sizes = eqx.field(static=True)  # (levels, columns) of each of the others
     order: tuple[int, ...] = eqx.field(static=True)  # terms of the design, the eliminated one first
 
+    def between(self) -> tuple[Between, ...]:
+        xp = namespace(self.A, self.B)
+        a = self._by_term(
+            xp.diagonal(self.A, axis1=1, axis2=2),
+            [piece.reshape(J, q) for piece, (J, q) in self._pieces(xp.diagonal(self.A_others))],
+        )
+        b = self.responses()
+        return tuple(
+            between(a_t, b_t[:, :, -1] ** 2, xp.ones_like(a_t[:, 0])) for a_t, b_t in zip(a, b, strict=True)
+        )
+
     def reduce(self, factors: Factors, C: Float[Array, "c c"]) -> Reduced:
         return self.solve(factors, C).reduced
 
@@ -83,7 +94,8 @@ class Crossed(Levels):
         xp = namespace(factors[0], self.A)
         log_dets, K = eliminate(factors[self.order[0]], self.A)
         links, D = self.couplings, len(self.A_others)
-        filled = (K[links.pair_level] * links.pair_value).sum((1, 2))
+        at_pairs = K.reshape(len(K), -1)[links.pair_level]
+        filled = xp.einsum("pq,pq->p", at_pairs, links.pair_value)
         S = self.A_others - segment_sum(filled, links.pair_cell, D * D).reshape(D, D)
         S = self._scaled(factors, S) + xp.eye(D, dtype=S.dtype)
         columns = self._columns(K)
@@ -118,10 +130,11 @@ class Crossed(Levels):
         _, K, _, inverse = self.solve(factors, xp.zeros((c, c), self.A.dtype))
         joint = self._left_transposed(factors, self._left_transposed(factors, inverse).T)
         links, D = self.couplings, len(self.A_others)
-        at_pairs = joint.reshape(-1)[links.pair_cell][:, None, None] * links.pair_value
         # A pair off the diagonal stands for two equal terms, transposes of each other.
-        twice = xp.where(links.pair_cell // D == links.pair_cell % D, 0.5, 1.0).astype(K.dtype)
-        half = segment_sum(at_pairs * twice[:, None, None], links.pair_level, len(self.A))
+        once = xp.where(links.pair_cell // D == links.pair_cell % D, 0.5, 1.0).astype(K.dtype)
+        at_pairs = once * joint.reshape(-1)[links.pair_cell]
+        half = segment_sum(at_pairs[:, None] * links.pair_value, links.pair_level, len(self.A))
+        half = half.reshape(K.shape)
         own = K + K @ (half + xp.swapaxes(half, 1, 2)) @ K
         others, first = [], 0
         for J, q in self.sizes:

@@ -85,7 +85,7 @@ def _couple(eliminated: RandomTerm, others: list[RandomTerm], first, D: int) -> 
         value,
         _short(level[one]),
         _short(cell),
-        value[one][:, :, None] * value[other][:, None, :],
+        (value[one][:, :, None] * value[other][:, None, :]).reshape(len(one), -1),
     )
 
 

@@ -18,10 +18,10 @@ from ._criterion import conditioned_criterion
 from ._crossed import Crossed
 from ._lbfgs import lbfgs
 from ._newton import Evaluation, Minimum, newton
+from ._start import default_start
 from ._suffstats import SuffStats
 from ._types import Array, Scalar, Theta
 
-START = 1.0  # diagonal of Lambda~ at the start: random effects as large as the noise
 SMALL = 1e-3  # a standard deviation this small, relative to sigma, is tried at zero
 NEWTON_LIMIT = 20  # longest theta whose Hessian is formed
 EXACT_LIMIT = 64  # widest dense block whose exact Hessian is formed
@@ -67,7 +67,7 @@ def fit(stats: SuffStats, reml: bool = True, theta: Theta | None = None) -> Fit:
     reml
         Restricted likelihood (default) or likelihood. Static under `jit`.
     theta
-        Where to start, shape (k,); by default from random effects as large as the noise.
+        Where to start, shape (k,); by default at the variances that the method of moments gives.
 
     Returns
     -------
@@ -85,16 +85,9 @@ def fit(stats: SuffStats, reml: bool = True, theta: Theta | None = None) -> Fit:
     [2.72]
     """
     stats = jax.tree.map(jnp.asarray, stats)
-    start = (
-        default_start(stats.blocks, stats.C.dtype) if theta is None else stats.conditioned(jnp.asarray(theta))
-    )
+    start = default_start(stats) if theta is None else stats.conditioned(jnp.asarray(theta))
     minimum = _minimise(stats, reml, start)
     return Fit(rectify(stats.unconditioned(minimum.x), stats.blocks), minimum.value, *minimum[2:])
-
-
-def default_start(blocks: tuple[Blocks, ...], dtype: jnp.dtype) -> Theta:
-    """Return the theta of Lambda~ = I."""
-    return jnp.asarray(START * is_diagonal(blocks), dtype)
 
 
 def _minimise(stats: SuffStats, reml: bool, start: Theta) -> Minimum:

@@ -19,7 +19,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float, Int
 
-from ._structure import Factors, Levels, Reduced, Structure, eliminate
+from ._structure import Between, Factors, Levels, Reduced, Structure, between, eliminate
 from ._types import Array, namespace
 
 
@@ -39,6 +39,9 @@ class Nested(Levels):
     rows: tuple[Float[Array, "slots q w"], ...]
     slots: tuple[Int[Array, " J"], ...]
     order: tuple[int, ...] = eqx.field(static=True)
+
+    def between(self) -> tuple[Between, ...]:
+        return _between_all(self.rows, self.order, None)
 
     def reduce(self, factors: Factors, C: Float[Array, "c c"]) -> Reduced:
         return _eliminate_all(self.rows, self.order, factors, C).reduced
@@ -98,6 +101,9 @@ class NestedPatterns(Structure):
     rows: tuple[Float[Array, "slots q w"], ...]
     order: tuple[int, ...] = eqx.field(static=True)
 
+    def between(self) -> tuple[Between, ...]:
+        return _between_all(self.rows, self.order, self.counts)
+
     def reduce(self, factors: Factors, C: Float[Array, "c c"]) -> Reduced:
         return _eliminate_all(self.rows, self.order, factors, C, self.counts).reduced
 
@@ -108,6 +114,16 @@ class Eliminated(NamedTuple):
     reduced: Reduced
     K: list[Float[Array, "slots q q"]]
     rest: list[Float[Array, "slots q v"]]
+
+
+def _between_all(rows, order, counts) -> tuple[Between, ...]:
+    xp = namespace(*rows)
+    by_term = {}
+    for level, (t, row) in enumerate(zip(order, rows, strict=True)):
+        a = xp.diagonal(row, axis1=1, axis2=2)
+        weights = xp.ones_like(a[:, 0]) if counts is None else counts[level]
+        by_term[t] = between(a, row[:, :, -1] ** 2, weights)
+    return tuple(by_term[t] for t in sorted(by_term))
 
 
 def _eliminate_all(rows, order, factors: Factors, C, counts=None) -> Eliminated:

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 
 from ._design import RandomTerm
 from ._patterns import bucket, pad_rows, same_rows
-from ._structure import Factors, Levels, Plan, Reduced, Structure, eliminate
+from ._structure import Between, Factors, Levels, Plan, Reduced, Structure, between, eliminate
 from ._types import Array, namespace, segment_sum
 
 
@@ -24,6 +24,11 @@ class OneFactor(Levels):
 
     A: Float[Array, "J q q"]
     B: Float[Array, "J q c"]
+
+    def between(self) -> tuple[Between, ...]:
+        xp = namespace(self.A, self.B)
+        a = xp.diagonal(self.A, axis1=1, axis2=2)
+        return (between(a, self.B[:, :, -1] ** 2, xp.ones_like(a[:, 0])),)
 
     def reduce(self, factors: Factors, C: Float[Array, "c c"]) -> Reduced:
         logdet, K = eliminate(factors[0], self.A)
@@ -44,6 +49,11 @@ class Patterns(Structure):
     counts: Float[Array, " U"]
     A: Float[Array, "U q q"]
     G: Float[Array, "U q q c c"]
+
+    def between(self) -> tuple[Between, ...]:
+        xp = namespace(self.A, self.G)
+        a = xp.diagonal(self.A, axis1=1, axis2=2)
+        return (between(a, xp.diagonal(self.G[..., -1, -1], axis1=1, axis2=2), self.counts),)
 
     def reduce(self, factors: Factors, C: Float[Array, "c c"]) -> Reduced:
         logdet, K = eliminate(factors[0], self.A)

@@ -35,8 +35,27 @@ class Reduced(NamedTuple):
     schur: Float[Array, "c c"]
 
 
+class Between(NamedTuple):
+    """How much each column of a factor's z explains of the response by itself.
+
+    Attributes
+    ----------
+    squares
+        sum_j b_j^2 / a_j with a_j = z_j'Wz_j and b_j = z_j'Wy_j, shape (q,).
+    levels
+        Number of levels with a_j > 0, shape (q,).
+    """
+
+    squares: Float[Array, " q"]
+    levels: Float[Array, " q"]
+
+
 class Structure(eqx.Module):
     """Cross products of one arrangement of grouping factors with themselves and with [X y]."""
+
+    @abc.abstractmethod
+    def between(self) -> tuple[Between, ...]:
+        """Return what each column of every factor's z explains, one `Between` a term."""
 
     @abc.abstractmethod
     def reduce(self, factors: Factors, C: Float[Array, "c c"]) -> Reduced:
@@ -65,6 +84,14 @@ class Plan(eqx.Module):
     @abc.abstractmethod
     def compressed(self, V: Float[Array, "n c"]) -> Structure:
         """Do as `attach`, keeping only what `reduce` needs: levels that repeat are merged."""
+
+
+def between(a: Float[Array, "J q"], b2: Float[Array, "J q"], counts: Float[Array, " J"]) -> Between:
+    """Sum b_j^2 / a_j over levels, those without rows left out."""
+    xp = namespace(a, b2)
+    seen = a > 0
+    squares = xp.where(seen, b2 / xp.where(seen, a, 1.0), 0.0).sum(0)
+    return Between(squares, (seen * counts[:, None]).sum(0))
 
 
 def eliminate(
