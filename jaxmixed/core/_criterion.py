@@ -9,6 +9,9 @@ too (Bates, Maechler, Bolker & Walker 2015, doi:10.18637/jss.v067.i01).
 
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Float
 
 from ._conditioning import solve_upper
@@ -43,7 +46,30 @@ class Profiled(NamedTuple):
 
 
 def profile_out(schur: Float[Array, "c c"]) -> Profiled:
-    """Eliminate X from the Schur complement on [X y]."""
+    """Eliminate X from the Schur complement on [X y].
+
+    With v = (-gamma, 1) and w = dS v, d pwrss = v'w and d gamma = S_XX^-1 w_X.
+    """
+    return _profile_out(schur) if namespace(schur) is np else _profile_out_traced(schur)
+
+
+@jax.custom_jvp
+def _profile_out_traced(schur):
+    return _profile_out(schur)
+
+
+@_profile_out_traced.defjvp
+def _(primals, tangents):
+    (schur,), (tangent,) = primals, tangents
+    profiled = _profile_out_traced(schur)
+    inverse, d_XX = profiled.inverse, tangent[:-1, :-1]
+    v = jnp.concatenate([-profiled.gamma, jnp.ones(1, schur.dtype)])
+    w = tangent @ v
+    d_logdet = (inverse * d_XX).sum()
+    return profiled, Profiled(d_logdet, -inverse @ d_XX @ inverse, inverse @ w[:-1], v @ w)
+
+
+def _profile_out(schur):
     logdet, inverse = logdet_inverse(schur[:-1, :-1])
     gamma = inverse @ schur[:-1, -1]
     return Profiled(logdet, inverse, gamma, schur[-1, -1] - schur[-1, :-1] @ gamma)

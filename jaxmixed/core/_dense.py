@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from ._types import Array, Scalar, namespace
 
-LEAF = 300  # largest block that is factored rather than halved
+LEAF = 150  # largest block that is factored rather than halved
 
 
 def logdet_gram(

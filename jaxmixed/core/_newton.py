@@ -156,35 +156,25 @@ def newton(
 
 def _downhill(hessian, gradient):
     """Return the modified Newton step, the decrement, and whether the Hessian had no negative pivot."""
-    k = len(gradient)
-    scale = jax.lax.rsqrt(jnp.maximum(jnp.abs(jnp.diagonal(hessian)), jnp.finfo(hessian.dtype).tiny))
-    lower, pivots = _ldl(hessian * scale[:, None] * scale[None, :])
-    convex = (pivots > -PIVOT_FLOOR).all()
-    pivots = jnp.maximum(jnp.abs(pivots), PIVOT_FLOOR)
-    z = _substitute(lower, gradient * scale)
-    step = -scale * _substitute(lower[::-1, ::-1].T, (z / pivots)[::-1])[::-1]
-    return step, (z**2 / pivots).sum(), convex & (k > 0)
+    tiny = jnp.finfo(hessian.dtype).tiny
+    scale = jax.lax.rsqrt(jnp.maximum(jnp.abs(jnp.diagonal(hessian)), tiny))
+    inverse, lowest = _modified_inverse(hessian * scale[:, None] * scale[None, :])
+    scaled = gradient * scale
+    step = -inverse @ scaled
+    return scale * step, -step @ scaled, lowest > -PIVOT_FLOOR
 
 
-def _ldl(matrix):
-    """Return unit lower-triangular L and D with matrix = LDL', one column an iteration."""
-    k = len(matrix)
+def _modified_inverse(matrix):
+    """Return the inverse of L|D|L' for matrix = LDL', and the lowest pivot in D.
 
-    def eliminate(j, carry):
-        matrix, lower, pivots = carry
-        pivot = matrix[j, j]
-        safe = jnp.where(jnp.abs(pivot) < PIVOT_FLOOR, PIVOT_FLOOR, pivot)
-        column = jnp.where(jnp.arange(k) > j, matrix[:, j], 0) / safe
-        lower = lower.at[:, j].add(column)
-        return matrix - safe * column[:, None] * column[None, :], lower, pivots.at[j].set(pivot)
-
-    start = matrix, jnp.eye(k, dtype=matrix.dtype), jnp.zeros(k, matrix.dtype)
-    return jax.lax.fori_loop(0, k, eliminate, start, unroll=k <= 3)[1:]
-
-
-def _substitute(lower, b):
-    """Solve L x = b for unit lower-triangular L."""
-    k = len(b)
-    return jax.lax.fori_loop(
-        0, k, lambda j, x: x.at[j].add(-(lower[j] @ jnp.where(jnp.arange(k) < j, x, 0))), b, unroll=k <= 3
-    )
+    The first row is eliminated, the rest inverted, and the result bordered.
+    """
+    pivot = matrix[:1, :1]
+    size = jnp.maximum(jnp.abs(pivot), PIVOT_FLOOR)
+    if len(matrix) == 1:
+        return 1 / size, pivot[0, 0]
+    row = matrix[:1, 1:] / jnp.where(jnp.abs(pivot) < PIVOT_FLOOR, PIVOT_FLOOR, pivot)
+    rest, lowest = _modified_inverse(matrix[1:, 1:] - row.T * matrix[:1, 1:])
+    upper = -row @ rest
+    inverse = jnp.block([[1 / size - upper @ row.T, upper], [upper.T, rest]])
+    return inverse, jnp.minimum(pivot[0, 0], lowest)

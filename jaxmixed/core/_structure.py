@@ -12,6 +12,9 @@ import abc
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Float
 
 from ._small import logdet_inverse
@@ -97,8 +100,36 @@ def between(a: Float[Array, "J q"], b2: Float[Array, "J q"], counts: Float[Array
 def eliminate(
     factor: Float[Array, "q q"], A: Float[Array, "J q q"]
 ) -> tuple[Float[Array, " J"], Float[Array, "J q q"]]:
-    """Return log|M_j| and K_j = Lambda M_j^-1 Lambda', with M_j = Lambda'A_jLambda + I."""
-    xp = namespace(factor, A)
-    M = factor.T @ A @ factor + xp.eye(factor.shape[0], dtype=factor.dtype)
+    """Return log|M_j| and K_j = Lambda M_j^-1 Lambda', with M_j = Lambda'A_jLambda + I.
+
+    With Psi = Lambda Lambda', N = I - K A and A N = Z'V^-1Z,
+
+        d log|M| = tr(A N dPsi) + tr(K dA),     dK = N dPsi N' - K dA K
+
+    hold at singular Lambda too, and say all that derivatives of any order need.
+    """
+    if namespace(factor, A) is np:
+        return _eliminate(factor, A)
+    return jax.vmap(_eliminate_one, in_axes=(None, 0))(jnp.asarray(factor), jnp.asarray(A))
+
+
+def _eliminate(factor, A):
+    M = factor.T @ A @ factor + namespace(factor, A).eye(len(factor), dtype=factor.dtype)
     logdet, inverse = logdet_inverse(M)
     return logdet, factor @ inverse @ factor.T
+
+
+@jax.custom_jvp
+def _eliminate_one(factor, A):
+    return _eliminate(factor, A)
+
+
+@_eliminate_one.defjvp
+def _(primals, tangents):
+    (factor, A), (d_factor, dA) = primals, tangents
+    logdet, K = _eliminate_one(factor, A)
+    N = jnp.eye(len(A), dtype=A.dtype) - K @ A
+    half = d_factor @ factor.T
+    dPsi = half + half.T
+    d_logdet = ((A @ N) * dPsi).sum() + (K * dA).sum()
+    return (logdet, K), (d_logdet, N @ dPsi @ N.T - K @ dA @ K)

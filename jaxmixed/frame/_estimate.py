@@ -4,22 +4,43 @@ import functools
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxmixed import core
 
-# XLA's newer kernel emitters take twice as long to compile the many small kernels of a fit and run no
-# faster.
-QUICK_COMPILE = {"xla_cpu_use_fusion_emitters": False}
-
-
-@functools.cache
-def _compiled() -> Callable[..., core.Fit]:
-    options = QUICK_COMPILE if jax.default_backend() == "cpu" else None
-    return jax.jit(core.fit, static_argnames="reml", compiler_options=options)
+# A fit is many small kernels, and compiling them takes thousands of times as long as running them once.
+# XLA's newer kernel emitters take twice as long to compile these and run no faster; LLVM's optimiser takes
+# half of what is left, and pays only where there are long loops.
+QUICK = {"xla_cpu_use_fusion_emitters": False}
+QUICKEST = QUICK | {"xla_backend_optimization_level": 0}
+SMALL = 10_000  # numbers in the statistics, up to which loops are short
 
 
 def estimate(stats: core.SuffStats, reml: bool) -> core.Fit:
     """Minimise the criterion in float64, whatever the caller's configuration, and return NumPy."""
+    small = sum(leaf.size for leaf in jax.tree.leaves(stats)) <= SMALL
     with jax.enable_x64(True):
-        return core.Fit(*map(np.asarray, _compiled()(stats, reml=reml)))
+        packed = np.asarray(_compiled(small)(stats, reml=reml))
+    return _unpack(packed)
+
+
+@functools.cache
+def _compiled(small: bool) -> Callable[..., jax.Array]:
+    options = (QUICKEST if small else QUICK) if jax.default_backend() == "cpu" else None
+    return jax.jit(_packed_fit, static_argnames="reml", compiler_options=options)
+
+
+def _packed_fit(stats: core.SuffStats, reml: bool) -> jax.Array:
+    """Fit, and return all numbers in one array: bringing each back by itself costs as much as the fit."""
+    return jnp.concatenate([jnp.ravel(part).astype(stats.C.dtype) for part in core.fit(stats, reml)])
+
+
+def _unpack(packed: np.ndarray) -> core.Fit:
+    """Undo `_packed_fit`: theta, criterion, gradient, Hessian, decrement, steps and result."""
+    k = round((len(packed) - 4 + 1) ** 0.5) - 1  # k + 1 + k + k^2 + 3 numbers
+    theta, criterion, gradient, hessian, rest = np.split(packed, np.cumsum([k, 1, k, k * k]))
+    decrement, steps, result = rest
+    return core.Fit(
+        theta, criterion[0], gradient, hessian.reshape(k, k), decrement, np.int64(steps), np.int64(result)
+    )
