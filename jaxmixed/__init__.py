@@ -13,6 +13,7 @@ from .frame._errors import (
 )
 from .frame._lm import LmResult as LmResult, lm as lm
 from .frame._lm_by import LmByResult as LmByResult, lm_by as lm_by
-from .frame._model import LmerResult as LmerResult, lmer as lmer
+from .frame._model import lmer as lmer
+from .frame._result import LmerResult as LmerResult
 
 __version__ = "0.1.0"

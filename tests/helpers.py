@@ -5,11 +5,13 @@ from there, sharing no formula with the package but the definition of the model.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import hypothesis.strategies as st
 import numpy as np
+import pytest
 from scipy.linalg import block_diag, cho_solve, solve_triangular
 
 from jaxmixed.core._design import Design, RandomTerm
@@ -241,6 +243,22 @@ STRUCTURES: dict[str, Callable[[np.random.Generator], tuple[RandomTerm, ...]]] =
 NESTED = tuple(n for n in STRUCTURES if n.startswith("nested_") and "crossed" not in n)
 CROSSED = tuple(n for n in STRUCTURES if "crossed" in n)
 ONE_FACTOR = tuple(n for n in STRUCTURES if n not in NESTED + CROSSED)
+
+
+# One structure of each kind, for tests that compile a program for every structure.
+QUICK = (
+    "intercept",
+    "few_patterns",
+    "blocks_two_one",
+    "nested_two_slope",
+    "crossed_two",
+    "nested_and_crossed",
+)
+
+
+def with_slow_ones_marked(structures: Iterable[str]) -> list[Any]:
+    """Return structures as pytest parameters, slow unless they are the first of their kind."""
+    return [pytest.param(s, marks=[] if s in QUICK else [pytest.mark.slow]) for s in structures]
 
 
 def random_design(structure: str, seed: int, *, weights: bool = False, offset: bool = False) -> Design:

@@ -167,6 +167,8 @@ def _fetched_gpa() -> Path:
             "the data set gpa is fetched over the network and pooch is not installed; "
             f'run: pip install "jaxmixed[data]". {_GPA_BY_HAND}'
         ) from error
+    # A failed download is told in the words below, not in a log.
+    pooch.get_logger().setLevel("WARNING")
     try:
         cache = pooch.os_cache("jaxmixed")
         return Path(pooch.retrieve(_GPA_URL, known_hash=None, fname="gpa.csv", path=cache))

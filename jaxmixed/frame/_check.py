@@ -1,6 +1,7 @@
 """Whether data can be fitted: one error, in one sentence, before anything is compiled."""
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,20 @@ def check_new_response(y: Any, n: int, name: str, offset: np.ndarray | None) -> 
         )
     check_response(y, offset, name)
     return y
+
+
+def check_alpha(alpha: Any) -> None:
+    """Check that alpha can be one less the coverage of an interval."""
+    if not isinstance(alpha, Real) or not 0 < float(alpha) < 1:
+        raise DataError(
+            f"alpha is {alpha!r}; expected a number between 0 and 1, such as 0.05 for 95% limits."
+        )
+
+
+def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    """Check that an option has one of its values."""
+    if value not in allowed:
+        raise DataError(f"{name} is {value!r}; expected one of {', '.join(map(repr, allowed))}.")
 
 
 def check_finite(values: np.ndarray, name: str) -> None:

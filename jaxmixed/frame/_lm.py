@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ._check import check_alpha
 from ._data import ModelFrame, model_frame
 from ._least_squares import LeastSquares, least_squares
 from ._newdata import new_design
-from ._summary import Section, Summary, format_p
+from ._summary import Section, Summary, format_column, format_p
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -61,19 +62,19 @@ class LmResult:
     @property
     def bse(self) -> pd.Series:
         """Standard errors of the coefficients."""
-        return pd.Series(np.sqrt(np.diag(self._cov)), self.params.index, name="bse")
+        return pd.Series(np.sqrt(np.diag(self._cov)), self.params.index, name="std_error")
 
     @property
     def tvalues(self) -> pd.Series:
         """Coefficients divided by their standard errors."""
-        return (self.params / self.bse).rename("tvalues")
+        return (self.params / self.bse).rename("statistic")
 
     @property
     def pvalues(self) -> pd.Series:
         """Two-sided p values of the t test that a coefficient is zero."""
         from scipy.special import stdtr
 
-        return pd.Series(2 * stdtr(self.df_resid, -self.tvalues.abs()), self.params.index, name="pvalues")
+        return pd.Series(2 * stdtr(self.df_resid, -self.tvalues.abs()), self.params.index, name="p_value")
 
     @property
     def rsquared_adj(self) -> float:
@@ -115,6 +116,7 @@ class LmResult:
         """Return limits that cover each coefficient with probability 1 - alpha."""
         from scipy.special import stdtrit
 
+        check_alpha(alpha)
         half = stdtrit(self.df_resid, 1 - alpha / 2) * self.bse
         return pd.DataFrame({"conf_low": self.params - half, "conf_high": self.params + half})
 
@@ -135,7 +137,10 @@ class LmResult:
         return _summary(self)
 
     def __repr__(self) -> str:
-        return f"LmResult({self.formula!r}, nobs={self.nobs})"
+        return str(self.summary())
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
 
 
 def lm(formula: str, data: Any) -> LmResult:
@@ -176,8 +181,8 @@ def _result(formula: str, frame: ModelFrame, fit: LeastSquares, y: Any) -> LmRes
     series = functools.partial(pd.Series, index=frame.index)
     return LmResult(
         formula=formula,
-        params=pd.Series(fit.beta[0], frame.fixed_names, name="params"),
-        fittedvalues=series(y - fit.residual, name="fittedvalues"),
+        params=pd.Series(fit.beta[0], frame.fixed_names, name="estimate"),
+        fittedvalues=series(y - fit.residual, name="fitted"),
         resid=series(fit.residual, name="resid"),
         aliased=frame.aliased,
         nobs=int(fit.nobs[0]),
@@ -200,13 +205,16 @@ def _summary(fit: LmResult) -> Summary:
         facts.append(("F test", f"F({fit.df_model}, {fit.df_resid}) = {fit.fvalue:.4g}, p-value {p}"))
     facts.append(("Residual SD", f"{fit.sigma:.4g} on {fit.df_resid} degrees of freedom"))
     limits = fit.conf_int()
-    numbers = {"Estimate": fit.params, "SE": fit.bse}
-    tail = {"2.5%": limits["conf_low"], "97.5%": limits["conf_high"]}
     table = pd.DataFrame(
-        {"Term": fit.params.index}
-        | {name: [f"{v:.4g}" for v in column] for name, column in numbers.items()}
-        | {"t": [f"{t:.2f}" for t in fit.tvalues], "p": [format_p(p) for p in fit.pvalues]}
-        | {name: [f"{v:.4g}" for v in column] for name, column in tail.items()}
+        {
+            "Term": fit.params.index,
+            "Estimate": format_column(fit.params, fit.bse),
+            "SE": format_column(fit.bse),
+            "t": [f"{t:.2f}" for t in fit.tvalues],
+            "p": [format_p(p) for p in fit.pvalues],
+            "2.5%": format_column(limits["conf_low"], fit.bse),
+            "97.5%": format_column(limits["conf_high"], fit.bse),
+        }
     )
     aliased = f"Left out as linear combinations of other columns: {', '.join(fit.aliased)}."
     return Summary(

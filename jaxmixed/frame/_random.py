@@ -1,11 +1,20 @@
 """The random part of a fit as tidy frames: variance components, effects by level, coefficients by level."""
 
+from statistics import NormalDist
+
 import numpy as np
 import pandas as pd
 
 from jaxmixed import core
 
+from ._check import check_alpha
 from ._groups import GroupLabels
+
+
+def normal_quantile(alpha: float) -> float:
+    """Return how many standard errors limits of coverage 1 - alpha lie from the estimate."""
+    check_alpha(alpha)
+    return NormalDist().inv_cdf(1 - alpha / 2)
 
 
 def varcorr_frame(groups: tuple[GroupLabels, ...], factors: list[np.ndarray], sigma: float) -> pd.DataFrame:

@@ -99,8 +99,8 @@ def _random_table(fit: LmerResult) -> pd.DataFrame:
         {
             "Group": single["group"].where(single["group"] != single["group"].shift(), ""),
             "Term": single["term"].fillna(""),
-            "Variance": _format(single["variance"]),
-            "SD": _format(single["sd"]),
+            "Variance": format_column(single["variance"]),
+            "SD": format_column(single["sd"]),
             "Share": [f"{share:.3f}" for share in single["var_prop"]],
         }
     )
@@ -121,17 +121,17 @@ def _fixed_table(fit: LmerResult) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "Term": fit.params.index,
-            "Estimate": _format(fit.params, fit.bse),
-            "SE": _format(fit.bse),
+            "Estimate": format_column(fit.params, fit.bse),
+            "SE": format_column(fit.bse),
             "z": [f"{z:.2f}" for z in fit.tvalues],
             "p": [format_p(p) for p in fit.pvalues],
-            "2.5%": _format(limits["conf_low"], fit.bse),
-            "97.5%": _format(limits["conf_high"], fit.bse),
+            "2.5%": format_column(limits["conf_low"], fit.bse),
+            "97.5%": format_column(limits["conf_high"], fit.bse),
         }
     )
 
 
-def _format(values: pd.Series, like: pd.Series | None = None) -> list[str]:
+def format_column(values: pd.Series, like: pd.Series | None = None) -> list[str]:
     """Format a column with the decimals that give the smallest entry of `like` four digits."""
     sizes = np.abs((values if like is None else like).to_numpy(float))
     sizes = sizes[np.isfinite(sizes) & (sizes > 0)]

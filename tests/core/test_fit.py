@@ -10,11 +10,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import STRUCTURES, dense_oracle, designs, random_design, random_theta
+from helpers import (
+    STRUCTURES,
+    dense_oracle,
+    designs,
+    random_design,
+    random_theta,
+    with_slow_ones_marked,
+)
 
 from jaxmixed import core
 
-SOME = ("one_pattern_slope", "nested_two_slope", "crossed_slopes")
+SOME = ("one_pattern_slope", "nested_two_slope", pytest.param("crossed_slopes", marks=pytest.mark.slow))
 
 
 @functools.cache
@@ -27,7 +34,7 @@ def fit(design, reml=True):
         return jax.tree.map(np.asarray, compiled_fit()(core.compress(design), reml=reml))
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", with_slow_ones_marked(STRUCTURES))
 def test_the_minimum_is_stationary(structure):
     design = random_design(structure, 7)
     found = fit(design)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import STRUCTURES, dense_oracle, designs, random_design, random_theta
+from helpers import STRUCTURES, dense_oracle, designs, random_design, random_theta, with_slow_ones_marked
 
 from jaxmixed import core
 
@@ -57,7 +57,7 @@ def derivatives(thetas, stats, reml_weight):
     return jax.vmap(jax.grad(mixture))(thetas), jax.vmap(jax.hessian(mixture))(thetas)
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", with_slow_ones_marked(STRUCTURES))
 def test_derivatives(structure, x64):
     """Gradient and Hessian of both criteria, at an interior theta and at zero variances."""
     design = random_design(structure, 2, weights=True)

@@ -130,7 +130,7 @@ def test_an_unfinished_fit_warns_and_says_so(monkeypatch, sleepstudy):
     stopped = 1
     estimate = _estimate.estimate
     monkeypatch.setattr(
-        "jaxmixed.frame._model.estimate", lambda *args: estimate(*args)._replace(result=np.array(stopped))
+        "jaxmixed.frame._result.estimate", lambda *args: estimate(*args)._replace(result=np.array(stopped))
     )
     with pytest.warns(jm.ConvergenceWarning, match="did not converge") as caught:
         fit = jm.lmer(INTERCEPT, sleepstudy)

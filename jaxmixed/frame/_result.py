@@ -1,0 +1,308 @@
+"""The fitted model. Methods unpack, call a function, and label what comes back."""
+
+import warnings
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import erfc, sqrt
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from jaxmixed import core
+
+from ._check import check_choice, check_new_response
+from ._data import ModelFrame
+from ._errors import ConvergenceWarning, DataError, SingularFitWarning
+from ._estimate import estimate
+from ._predict import NewLevels, predict_new, predict_rows
+from ._random import coefficients_frame, degenerate_terms, effects_frame, normal_quantile, varcorr_frame
+from ._summary import Summary, summarise
+
+SINGULAR = 1e-4  # lme4's isSingular
+
+
+def fit_response(
+    frame: ModelFrame,
+    y: np.ndarray,
+    conditioned: core.Conditioned,
+    plan: core.Plan,
+    reml: bool,
+    offset: Any,
+) -> "LmerResult":
+    """Fit a model that has been read, conditioned and planned to one response, and warn in words."""
+    stats = core.assemble(conditioned, plan, y, compress=True)
+    result = LmerResult(frame, y, reml, offset, conditioned, plan, stats, estimate(stats, reml))
+    result._warn()
+    return result
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LmerResult:
+    """A fitted linear mixed model. Immutable; tables are computed when first asked for."""
+
+    frame: ModelFrame
+    y: np.ndarray
+    reml: bool
+    offset: Any = field(repr=False)
+    _conditioned: core.Conditioned = field(repr=False)
+    _plan: core.Plan = field(repr=False)
+    stats: core.SuffStats = field(repr=False)
+    optimum: core.Fit = field(repr=False)
+
+    # Fixed effects
+
+    @property
+    def params(self) -> pd.Series:
+        """Estimates of the fixed effects."""
+        return self._labelled(self._estimates.beta, "estimate")
+
+    @property
+    def bse(self) -> pd.Series:
+        """Wald standard errors of the fixed effects, at the estimated variance parameters."""
+        return self._labelled(np.sqrt(np.diagonal(self._estimates.vcov)), "std_error")
+
+    @property
+    def tvalues(self) -> pd.Series:
+        """Estimates divided by their standard errors."""
+        return (self.params / self.bse).rename("statistic")
+
+    @property
+    def df(self) -> pd.Series:
+        """Degrees of freedom that `pvalues` and `conf_int` refer to: infinite, the normal distribution."""
+        return self._labelled(np.full(len(self.params), np.inf), "df")
+
+    @property
+    def pvalues(self) -> pd.Series:
+        """Two-sided p values of the Wald z tests."""
+        return self._labelled(np.array([erfc(abs(z) / sqrt(2)) for z in self.tvalues]), "p_value")
+
+    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return Wald confidence intervals of the fixed effects with coverage 1 - alpha."""
+        margin = normal_quantile(alpha) * self.bse
+        return pd.DataFrame({"conf_low": self.params - margin, "conf_high": self.params + margin})
+
+    def cov_params(self) -> pd.DataFrame:
+        """Return the covariance matrix of the fixed effects."""
+        names = list(self.frame.fixed_names)
+        return pd.DataFrame(self._estimates.vcov, index=names, columns=names)
+
+    # Fit
+
+    @property
+    def criterion(self) -> float:
+        """-2 log likelihood, restricted if `reml`, on the deviance scale."""
+        return float(self._estimates.criterion)
+
+    @property
+    def llf(self) -> float:
+        """Log likelihood, restricted if `reml`."""
+        return -self.criterion / 2
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters: beta, theta and sigma."""
+        return len(self.frame.fixed_names) + len(self.theta) + 1
+
+    @property
+    def aic(self) -> float:
+        """Akaike's information criterion, criterion + 2 n_parameters."""
+        return self.criterion + 2 * self.n_parameters
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's information criterion, criterion + log(nobs) n_parameters."""
+        return self.criterion + float(np.log(self.nobs)) * self.n_parameters
+
+    @property
+    def nobs(self) -> int:
+        """Number of rows fitted."""
+        return len(self.y)
+
+    @property
+    def ngroups(self) -> dict[str, int]:
+        """Number of levels of every grouping factor."""
+        return {
+            labels.name: term.n_levels
+            for labels, term in zip(self.frame.groups, self.frame.design.terms, strict=True)
+        }
+
+    @property
+    def df_resid(self) -> int:
+        """Rows less parameters."""
+        return self.nobs - self.n_parameters
+
+    @property
+    def scale(self) -> float:
+        """Residual variance sigma^2, of a row of weight one."""
+        return self.sigma**2
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation, of a row of weight one."""
+        return float(self._estimates.sigma)
+
+    @property
+    def theta(self) -> np.ndarray:
+        """Elements of the relative covariance factors, in lme4's order."""
+        return self.optimum.theta
+
+    @property
+    def converged(self) -> bool:
+        """Whether the optimiser reached a minimum."""
+        return int(self.optimum.result) == 0
+
+    @property
+    def message(self) -> str:
+        """How the optimiser ended."""
+        return core.RESULTS[int(self.optimum.result)]
+
+    @cached_property
+    def singular_terms(self) -> list[str]:
+        """What lies on the boundary of the parameter space, in words; empty for a regular fit."""
+        return degenerate_terms(self.frame.groups, self.stats.conditioned_factors(self.theta), SINGULAR)
+
+    @property
+    def is_singular(self) -> bool:
+        """Whether a variance is zero or a correlation perfect."""
+        return bool(self.singular_terms)
+
+    # Random part
+
+    def varcorr(self) -> pd.DataFrame:
+        """Return variances, standard deviations, correlations and shares of the total variance.
+
+        A row with `term2` is a pair: its `variance` is the covariance, on the scale of the response.
+        """
+        return varcorr_frame(self.frame.groups, self._factors, self.sigma)
+
+    def ranef(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return the conditional modes of the random effects, with conditional standard errors.
+
+        The limits are value -/+ z se. The standard errors hold beta, theta and sigma at their estimates.
+        """
+        return effects_frame(self.frame.groups, self._effects, normal_quantile(alpha))
+
+    def coef(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return the coefficients of every level: fixed plus random effect.
+
+        The standard error adds the variance of the fixed effect to the conditional variance of the
+        random one, as if they were independent.
+        """
+        quantile = normal_quantile(alpha)
+        return coefficients_frame(self.frame.groups, self._effects, self.params, self.bse, quantile)
+
+    # Rows
+
+    @property
+    def fittedvalues(self) -> pd.Series:
+        """X beta + Z b + offset, with the index of the data."""
+        return self.predict().rename("fitted")
+
+    @property
+    def resid(self) -> pd.Series:
+        """Response less fitted values."""
+        return pd.Series(self.y - self.fittedvalues.to_numpy(), self.frame.index, name="resid")
+
+    def predict(
+        self,
+        newdata: Any = None,
+        re: Literal["conditional", "marginal"] = "conditional",
+        new_levels: NewLevels = "error",
+        offset: Any = None,
+    ) -> pd.Series:
+        """Predict the response.
+
+        Parameters
+        ----------
+        newdata
+            A frame with the model's covariates; by default the rows that were fitted.
+        re
+            `"conditional"` adds the random effects of each row's groups, `"marginal"` sets them to zero.
+        new_levels
+            For levels that were not fitted: `"error"`, `"population"` (random effects of zero) or
+            `"missing"` (NaN).
+        offset
+            For `newdata`, what `offset` was for the fit; by default the column of the same name.
+
+        Returns
+        -------
+        pandas.Series
+            With the index of the rows; NaN where a covariate is missing.
+
+        Raises
+        ------
+        DataError
+            If `newdata` lacks a column or an offset, or holds unseen levels under `new_levels="error"`.
+        """
+        check_choice("re", re, ("conditional", "marginal"))
+        check_choice("new_levels", new_levels, ("error", "population", "missing"))
+        modes = self._modes if re == "conditional" else None
+        beta = self._estimates.beta
+        if newdata is None:
+            return predict_rows(self.frame, beta, modes)
+        if offset is None and self.offset is not None:
+            if not isinstance(self.offset, str):
+                raise DataError(
+                    "The fit had an offset given as numbers; expected offset=, a number for each new row."
+                )
+            offset = self.offset
+        return predict_new(self.frame, newdata, beta, modes, new_levels, offset)
+
+    def refit(self, y: Any) -> "LmerResult":
+        """Fit the same model to another response for the same rows.
+
+        Parameters
+        ----------
+        y
+            One finite number for each fitted row, shape (nobs,), in the order of `fittedvalues`. The index
+            of a Series is not looked at.
+        """
+        y = check_new_response(y, self.nobs, self.frame.response, self.frame.design.offset)
+        return fit_response(self.frame, y, self._conditioned, self._plan, self.reml, self.offset)
+
+    # Printing
+
+    def summary(self) -> Summary:
+        """Return the fit as text, and as HTML in a notebook."""
+        return summarise(self)
+
+    def __repr__(self) -> str:
+        return str(self.summary())
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
+    # What the methods above share
+
+    @cached_property
+    def _estimates(self) -> core.Estimates:
+        return core.estimates(self.theta, self.stats, self.reml)
+
+    @cached_property
+    def _factors(self) -> list[np.ndarray]:
+        return core.relative_factors(self.theta, self.stats.blocks)
+
+    @cached_property
+    def _all_levels(self) -> core.SuffStats:
+        return core.assemble(self._conditioned, self._plan, self.y, compress=False)
+
+    @cached_property
+    def _modes(self) -> tuple[np.ndarray, ...]:
+        return core.ranef_modes(self.theta, self._all_levels)
+
+    @cached_property
+    def _effects(self) -> tuple[core.RandomEffects, ...]:
+        return core.ranef(self.theta, self._estimates.sigma, self._all_levels)
+
+    def _labelled(self, values: np.ndarray, name: str) -> pd.Series:
+        return pd.Series(values, index=list(self.frame.fixed_names), name=name)
+
+    def _warn(self) -> None:
+        if not self.converged:
+            message = f"The fit did not converge: {self.message}. Simplify the random terms."
+            warnings.warn(ConvergenceWarning(message), stacklevel=4)
+        elif self.is_singular:
+            warnings.warn(
+                SingularFitWarning(f"Singular fit: {'; '.join(self.singular_terms)}."), stacklevel=4
+            )
