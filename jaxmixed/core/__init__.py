@@ -18,6 +18,7 @@ from ._suffstats import (
     SuffStats as SuffStats,
     assemble as assemble,
     compress as compress,
+    conditioned_factors as conditioned_factors,
     plan as plan,
     suffstats as suffstats,
 )

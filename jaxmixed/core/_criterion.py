@@ -18,7 +18,7 @@ from ._conditioning import solve_upper
 from ._covariance import relative_factors
 from ._small import logdet_inverse
 from ._structure import Reduced
-from ._suffstats import SuffStats
+from ._suffstats import SuffStats, conditioned_factors
 from ._types import Array, Scalar, Theta, namespace
 
 TWO_PI = 6.283185307179586
@@ -129,7 +129,7 @@ def criterion(theta: Theta, stats: SuffStats, reml: bool = True) -> Scalar:
 
 def reduce(theta: Theta, stats: SuffStats) -> Reduced:
     """Eliminate the random effects at theta."""
-    return stats.structure.reduce(stats.conditioned_factors(theta), stats.C)
+    return stats.structure.reduce(conditioned_factors(theta, stats), stats.C)
 
 
 class Estimates(NamedTuple):

@@ -1,6 +1,7 @@
 """Laying out crossed factors: which levels meet, and which pairs of meetings share a level."""
 
-import equinox as eqx
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -13,6 +14,7 @@ DENSE_COPIES = 6  # D x D arrays alive at once while fitting
 MEMORY_LIMIT = 16 * 2**30  # bytes that these copies may take
 
 
+@dataclass(frozen=True)
 class CrossedPlan(Plan):
     """The part of the cross products of crossed factors that does not depend on [X y]."""
 
@@ -20,8 +22,8 @@ class CrossedPlan(Plan):
     A: Float[Array, "J q q"]
     couplings: Couplings
     A_others: Float[Array, "D D"]
-    sizes: Sizes = eqx.field(static=True)
-    order: tuple[int, ...] = eqx.field(static=True)
+    sizes: Sizes
+    order: tuple[int, ...]
 
     @classmethod
     def build(cls, terms: tuple[RandomTerm, ...]) -> "CrossedPlan":

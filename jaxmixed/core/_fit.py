@@ -19,7 +19,7 @@ from ._crossed import Crossed
 from ._lbfgs import lbfgs
 from ._newton import Evaluation, Minimum, newton
 from ._start import default_start
-from ._suffstats import SuffStats
+from ._suffstats import SuffStats, conditioned, unconditioned
 from ._types import Array, Scalar, Theta
 
 SMALL = 1e-3  # a standard deviation this small, relative to sigma, is tried at zero
@@ -85,9 +85,9 @@ def fit(stats: SuffStats, reml: bool = True, theta: Theta | None = None) -> Fit:
     [2.72]
     """
     stats = jax.tree.map(jnp.asarray, stats)
-    start = default_start(stats) if theta is None else stats.conditioned(jnp.asarray(theta))
+    start = default_start(stats) if theta is None else conditioned(jnp.asarray(theta), stats)
     minimum = _minimise(stats, reml, start)
-    return Fit(rectify(stats.unconditioned(minimum.x), stats.blocks), minimum.value, *minimum[2:])
+    return Fit(rectify(unconditioned(minimum.x, stats), stats.blocks), minimum.value, *minimum[2:])
 
 
 def _minimise(stats: SuffStats, reml: bool, start: Theta) -> Minimum:

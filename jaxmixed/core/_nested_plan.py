@@ -1,8 +1,8 @@
 """Laying out nested factors: who belongs to whom, in an order that brings equal families together."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 
-import equinox as eqx
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -13,6 +13,7 @@ from ._structure import Plan
 from ._types import Array, namespace, segment_sum
 
 
+@dataclass(frozen=True)
 class NestedPlan(Plan):
     """Which slot every level of every factor takes, and the z of each row, innermost factor first.
 
@@ -31,8 +32,8 @@ class NestedPlan(Plan):
     terms: tuple[RandomTerm, ...]
     slots: tuple[Int[np.ndarray, " J"], ...]
     pattern: Int[np.ndarray, " J"] | None
-    n_slots: tuple[int, ...] = eqx.field(static=True)
-    order: tuple[int, ...] = eqx.field(static=True)
+    n_slots: tuple[int, ...]
+    order: tuple[int, ...]
 
     @classmethod
     def build(cls, terms: tuple[RandomTerm, ...], order: tuple[int, ...]) -> "NestedPlan":

@@ -8,6 +8,7 @@ K_j depends on j through A_j alone. Levels with equal A_j form a pattern u, and 
 sum_j B_j'K_jB_j = sum_u <K_u, G_u> with G_u = sum_{j in u} vec(B_j) vec(B_j)'.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -77,6 +78,7 @@ class Merged(NamedTuple):
     A: Float[np.ndarray, "U q q"]
 
 
+@dataclass(frozen=True)
 class OneFactorPlan(Plan):
     """The part of one factor's cross products that does not depend on [X y].
 
@@ -101,10 +103,10 @@ class OneFactorPlan(Plan):
         return cls(term, A, Merged(pattern, pad_rows(counts.astype(z.dtype), size), pad_rows(A[first], size)))
 
     def attach(self, V: Float[Array, "n c"]) -> OneFactor:
-        return OneFactor(self.A, self._B(V))
+        return OneFactor(self.A, _products(self.term, V))
 
     def compressed(self, V: Float[Array, "n c"]) -> OneFactor | Patterns:
-        B, merged = self._B(V), self.merged
+        B, merged = _products(self.term, V), self.merged
         if merged is None:
             size = bucket(len(B))
             return OneFactor(pad_rows(self.A, size), pad_rows(B, size))
@@ -116,6 +118,6 @@ class OneFactorPlan(Plan):
             G = segment_sum(flat[:, :, None] * flat[:, None, :], merged.pattern, U)
         return Patterns(merged.counts, merged.A, G.reshape(U, q, c, q, c).transpose(0, 1, 3, 2, 4))
 
-    def _B(self, V):
-        z = self.term.z
-        return segment_sum(z[:, :, None] * V[:, None, :], self.term.codes, self.term.n_levels)
+
+def _products(term: RandomTerm, V: Float[Array, "n c"]) -> Float[Array, "J q c"]:
+    return segment_sum(term.z[:, :, None] * V[:, None, :], term.codes, term.n_levels)

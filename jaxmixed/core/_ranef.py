@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from ._criterion import profile_out, reduce
 from ._structure import Levels
-from ._suffstats import SuffStats, solve_lower
+from ._suffstats import SuffStats, conditioned_factors, solve_lower
 from ._types import Array, Scalar, Theta, namespace
 
 
@@ -36,7 +36,7 @@ def ranef_modes(theta: Theta, stats: SuffStats) -> tuple[Float[Array, "J q"], ..
     xp = namespace(stats.C, theta)
     gamma = profile_out(reduce(theta, stats).schur).gamma
     v = xp.concatenate([-gamma, xp.ones(1, stats.C.dtype)])
-    modes = _levels(stats).modes(stats.conditioned_factors(theta), v)
+    modes = _levels(stats).modes(conditioned_factors(theta, stats), v)
     return tuple(stats.scale * solve_lower(T, b.T).T for T, b in zip(stats.T, modes, strict=True))
 
 
@@ -75,7 +75,7 @@ def ranef(theta: Theta, sigma: Scalar, stats: SuffStats) -> tuple[RandomEffects,
     """
     modes = ranef_modes(theta, stats)
     covariances = []
-    for T, K in zip(stats.T, _levels(stats).mode_covariances(stats.conditioned_factors(theta)), strict=True):
+    for T, K in zip(stats.T, _levels(stats).mode_covariances(conditioned_factors(theta, stats)), strict=True):
         # T^-1 K T^-T for all levels at once: a solve along the first axis of (q, J * q).
         J, q = K.shape[:2]
         half = solve_lower(T, K.transpose(1, 0, 2).reshape(q, J * q)).reshape(q, J, q)

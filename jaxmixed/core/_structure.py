@@ -77,8 +77,11 @@ class Levels(Structure):
         """Return Var(b | y) / sigma^2 at known beta, one array a factor."""
 
 
-class Plan(eqx.Module):
-    """All of a structure that does not depend on [X y]: built once, used for every response."""
+class Plan(abc.ABC):
+    """All of a structure that does not depend on [X y]: built once, used for every response.
+
+    A plain class, not a pytree: it holds level codes and decisions, made outside of any trace.
+    """
 
     @abc.abstractmethod
     def attach(self, V: Float[Array, "n c"]) -> Levels:

@@ -53,19 +53,6 @@ class SuffStats(eqx.Module):
         """Number of fixed effects."""
         return self.R.shape[0]
 
-    def conditioned_factors(self, theta: Theta) -> list[Float[Array, "q q"]]:
-        """Return T Lambda(theta) of each factor."""
-        return [T @ L for T, L in zip(self.T, relative_factors(theta, self.blocks), strict=True)]
-
-    def conditioned(self, theta: Theta) -> Theta:
-        """Return theta in the coordinates of z~."""
-        return pack_all(self.conditioned_factors(theta), self.blocks)
-
-    def unconditioned(self, theta: Theta) -> Theta:
-        """Return theta in the coordinates of z, undoing `conditioned`."""
-        factors = relative_factors(theta, self.blocks)
-        return pack_all([solve_lower(T, L) for T, L in zip(self.T, factors, strict=True)], self.blocks)
-
 
 def suffstats(design: Design) -> SuffStats:
     """Return the sufficient statistics of a design, every level kept.
@@ -93,8 +80,8 @@ def suffstats(design: Design) -> SuffStats:
     >>> core.suffstats(design).C.shape
     (2, 2)
     """
-    conditioned = condition(design)
-    return assemble(conditioned, plan(conditioned), design.y, compress=False)
+    prepared = condition(design)
+    return assemble(prepared, plan(prepared), design.y, compress=False)
 
 
 def compress(design: Design) -> SuffStats:
@@ -102,37 +89,53 @@ def compress(design: Design) -> SuffStats:
 
     Enough for `criterion` and `fit`; `ranef` needs `suffstats`.
     """
-    conditioned = condition(design)
-    return assemble(conditioned, plan(conditioned), design.y, compress=True)
+    prepared = condition(design)
+    return assemble(prepared, plan(prepared), design.y, compress=True)
 
 
-def plan(conditioned: Conditioned) -> Plan:
+def plan(prepared: Conditioned) -> Plan:
     """Choose the arrangement: one factor, nested factors, or crossed factors."""
-    terms = conditioned.terms
+    terms = prepared.terms
     if not terms:
         raise ValueError("A mixed model needs at least one random term; the design has none.")
     if len(terms) == 1:
-        return OneFactorPlan.build(terms[0], conditioned.Q.shape[1] + 1)
+        return OneFactorPlan.build(terms[0], prepared.Q.shape[1] + 1)
     order = nesting_order(terms)
     return CrossedPlan.build(terms) if order is None else NestedPlan.build(terms, order)
 
 
-def assemble(conditioned: Conditioned, plan: Plan, y: Float[Array, " n"], *, compress: bool) -> SuffStats:
+def assemble(prepared: Conditioned, plan: Plan, y: Float[Array, " n"], *, compress: bool) -> SuffStats:
     """Bring a response together with a design that has been conditioned and planned."""
-    response = condition_response(conditioned, y)
-    xp = namespace(response.u, conditioned.Q)
-    V = xp.concatenate([conditioned.Q, response.u[:, None]], axis=1)
+    response = condition_response(prepared, y)
+    xp = namespace(response.u, prepared.Q)
+    V = xp.concatenate([prepared.Q, response.u[:, None]], axis=1)
     return SuffStats(
         structure=plan.compressed(V) if compress else plan.attach(V),
         C=V.T @ V,
-        R=conditioned.R,
+        R=prepared.R,
         gamma_ols=response.gamma_ols,
         scale=response.scale,
-        T=conditioned.T,
-        n=np.asarray(float(len(y)), conditioned.Q.dtype),
-        log_weights=conditioned.log_weights,
-        blocks=tuple(term.blocks for term in conditioned.terms),
+        T=prepared.T,
+        n=np.asarray(float(len(y)), prepared.Q.dtype),
+        log_weights=prepared.log_weights,
+        blocks=tuple(term.blocks for term in prepared.terms),
     )
+
+
+def conditioned_factors(theta: Theta, stats: SuffStats) -> list[Float[Array, "q q"]]:
+    """Return T Lambda(theta) of each factor."""
+    return [T @ L for T, L in zip(stats.T, relative_factors(theta, stats.blocks), strict=True)]
+
+
+def conditioned(theta: Theta, stats: SuffStats) -> Theta:
+    """Return theta in the coordinates of z~."""
+    return pack_all(conditioned_factors(theta, stats), stats.blocks)
+
+
+def unconditioned(theta: Theta, stats: SuffStats) -> Theta:
+    """Return theta in the coordinates of z, undoing `conditioned`."""
+    factors = relative_factors(theta, stats.blocks)
+    return pack_all([solve_lower(T, L) for T, L in zip(stats.T, factors, strict=True)], stats.blocks)
 
 
 def solve_lower(L: Float[Array, "q q"], b: Float[Array, "q *m"]) -> Float[Array, "q *m"]:

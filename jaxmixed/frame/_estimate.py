@@ -39,8 +39,7 @@ def _packed_fit(stats: core.SuffStats, reml: bool) -> jax.Array:
 def _unpack(packed: np.ndarray) -> core.Fit:
     """Undo `_packed_fit`: theta, criterion, gradient, Hessian, decrement, steps and result."""
     k = round((len(packed) - 4 + 1) ** 0.5) - 1  # k + 1 + k + k^2 + 3 numbers
-    theta, criterion, gradient, hessian, rest = np.split(packed, np.cumsum([k, 1, k, k * k]))
-    decrement, steps, result = rest
-    return core.Fit(
-        theta, criterion[0], gradient, hessian.reshape(k, k), decrement, np.int64(steps), np.int64(result)
-    )
+    theta, criterion, gradient = packed[:k], packed[k], packed[k + 1 : 2 * k + 1]
+    hessian = packed[2 * k + 1 : -3].reshape(k, k)
+    decrement, steps, result = packed[-3:]
+    return core.Fit(theta, criterion, gradient, hessian, decrement, np.int64(steps), np.int64(result))

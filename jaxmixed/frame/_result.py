@@ -160,7 +160,7 @@ class LmerResult:
     @cached_property
     def singular_terms(self) -> list[str]:
         """What lies on the boundary of the parameter space, in words; empty for a regular fit."""
-        return degenerate_terms(self.frame.groups, self.stats.conditioned_factors(self.theta), SINGULAR)
+        return degenerate_terms(self.frame.groups, core.conditioned_factors(self.theta, self.stats), SINGULAR)
 
     @property
     def is_singular(self) -> bool:
