@@ -13,6 +13,7 @@ from ._design import Design as Design, RandomTerm as RandomTerm
 from ._fit import Fit as Fit, fit as fit
 from ._newton import RESULTS as RESULTS
 from ._ranef import RandomEffects as RandomEffects, ranef as ranef, ranef_modes as ranef_modes
+from ._simulate import simulate as simulate
 from ._structure import Plan as Plan
 from ._suffstats import (
     SuffStats as SuffStats,

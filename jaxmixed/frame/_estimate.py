@@ -1,7 +1,8 @@
-"""From sufficient statistics to the fitted parameters, in float64 and with one compilation a shape."""
+"""The compiled programs behind a fit, run in float64 whatever the caller's configuration."""
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ SMALL = 10_000  # numbers in the statistics, up to which loops are short
 
 
 def estimate(stats: core.SuffStats, reml: bool) -> core.Fit:
-    """Minimise the criterion in float64, whatever the caller's configuration, and return NumPy."""
+    """Minimise the criterion and return NumPy; compiled once for every shape of the statistics."""
     small = sum(leaf.size for leaf in jax.tree.leaves(stats)) <= SMALL
     with jax.enable_x64(True):
         packed = np.asarray(_compiled(small)(stats, reml=reml))
@@ -43,3 +44,20 @@ def _unpack(packed: np.ndarray) -> core.Fit:
     hessian = packed[2 * k + 1 : -3].reshape(k, k)
     decrement, steps, result = packed[-3:]
     return core.Fit(theta, criterion, gradient, hessian, decrement, np.int64(steps), np.int64(result))
+
+
+def simulate(
+    design: core.Design, theta: np.ndarray, beta: np.ndarray, sigma: float, n: int, key: Any
+) -> np.ndarray:
+    """Draw n responses, shape (n, rows), from a seed or a JAX key."""
+    with jax.enable_x64(True):
+        key = jax.random.key(key) if isinstance(key, int | np.integer) else key
+        return np.asarray(_compiled_draws()(key, jnp.arange(n), design, theta, beta, sigma))
+
+
+@functools.cache
+def _compiled_draws() -> Callable[..., jax.Array]:
+    def draw(key, index, design, theta, beta, sigma):
+        return core.simulate(jax.random.fold_in(key, index), design, theta, beta, sigma)
+
+    return jax.jit(jax.vmap(draw, in_axes=(None, 0, None, None, None, None)))

@@ -14,12 +14,12 @@ from jaxmixed import core
 from ._check import check_choice, check_new_response
 from ._data import ModelFrame
 from ._errors import ConvergenceWarning, DataError, SingularFitWarning
-from ._estimate import estimate
+from ._estimate import estimate, simulate
+from ._explained import Variances, icc, r2, variances
 from ._predict import NewLevels, predict_new, predict_rows
-from ._random import coefficients_frame, degenerate_terms, effects_frame, normal_quantile, varcorr_frame
+from ._random import coefficients_frame, effects_frame, normal_quantile, varcorr_frame
+from ._statistics import FitStatistics
 from ._summary import Summary, summarise
-
-SINGULAR = 1e-4  # lme4's isSingular
 
 
 def fit_response(
@@ -38,7 +38,7 @@ def fit_response(
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LmerResult:
+class LmerResult(FitStatistics):
     """A fitted linear mixed model. Immutable; tables are computed when first asked for."""
 
     frame: ModelFrame
@@ -87,86 +87,6 @@ class LmerResult:
         names = list(self.frame.fixed_names)
         return pd.DataFrame(self._estimates.vcov, index=names, columns=names)
 
-    # Fit
-
-    @property
-    def criterion(self) -> float:
-        """-2 log likelihood, restricted if `reml`, on the deviance scale."""
-        return float(self._estimates.criterion)
-
-    @property
-    def llf(self) -> float:
-        """Log likelihood, restricted if `reml`."""
-        return -self.criterion / 2
-
-    @property
-    def n_parameters(self) -> int:
-        """Number of parameters: beta, theta and sigma."""
-        return len(self.frame.fixed_names) + len(self.theta) + 1
-
-    @property
-    def aic(self) -> float:
-        """Akaike's information criterion, criterion + 2 n_parameters."""
-        return self.criterion + 2 * self.n_parameters
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's information criterion, criterion + log(nobs) n_parameters."""
-        return self.criterion + float(np.log(self.nobs)) * self.n_parameters
-
-    @property
-    def nobs(self) -> int:
-        """Number of rows fitted."""
-        return len(self.y)
-
-    @property
-    def ngroups(self) -> dict[str, int]:
-        """Number of levels of every grouping factor."""
-        return {
-            labels.name: term.n_levels
-            for labels, term in zip(self.frame.groups, self.frame.design.terms, strict=True)
-        }
-
-    @property
-    def df_resid(self) -> int:
-        """Rows less parameters."""
-        return self.nobs - self.n_parameters
-
-    @property
-    def scale(self) -> float:
-        """Residual variance sigma^2, of a row of weight one."""
-        return self.sigma**2
-
-    @property
-    def sigma(self) -> float:
-        """Residual standard deviation, of a row of weight one."""
-        return float(self._estimates.sigma)
-
-    @property
-    def theta(self) -> np.ndarray:
-        """Elements of the relative covariance factors, in lme4's order."""
-        return self.optimum.theta
-
-    @property
-    def converged(self) -> bool:
-        """Whether the optimiser reached a minimum."""
-        return int(self.optimum.result) == 0
-
-    @property
-    def message(self) -> str:
-        """How the optimiser ended."""
-        return core.RESULTS[int(self.optimum.result)]
-
-    @cached_property
-    def singular_terms(self) -> list[str]:
-        """What lies on the boundary of the parameter space, in words; empty for a regular fit."""
-        return degenerate_terms(self.frame.groups, core.conditioned_factors(self.theta, self.stats), SINGULAR)
-
-    @property
-    def is_singular(self) -> bool:
-        """Whether a variance is zero or a correlation perfect."""
-        return bool(self.singular_terms)
-
     # Random part
 
     def varcorr(self) -> pd.DataFrame:
@@ -191,6 +111,21 @@ class LmerResult:
         """
         quantile = normal_quantile(alpha)
         return coefficients_frame(self.frame.groups, self._effects, self.params, self.bse, quantile)
+
+    def icc(self) -> pd.Series:
+        """Return the intraclass correlation: the random effects' share of the variance.
+
+        `adjusted` leaves the variance of the fixed part out of the total, `unadjusted` counts it
+        (doi:10.1098/rsif.2017.0213).
+        """
+        return icc(self._variances)
+
+    def r2(self) -> pd.Series:
+        """Return R2 of the fixed part (`marginal`) and of fixed and random part (`conditional`).
+
+        See Nakagawa, Johnson & Schielzeth (2017), doi:10.1098/rsif.2017.0213.
+        """
+        return r2(self._variances)
 
     # Rows
 
@@ -249,6 +184,25 @@ class LmerResult:
             offset = self.offset
         return predict_new(self.frame, newdata, beta, modes, new_levels, offset)
 
+    def simulate(self, n: int, key: Any) -> pd.DataFrame:
+        """Draw n responses from the fitted model, with new random effects and residuals.
+
+        Parameters
+        ----------
+        n
+            Number of responses.
+        key
+            A seed, or a JAX random key. Column i depends on the key and on i alone.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each fitted row, one column for each draw.
+        """
+        estimates = self._estimates
+        draws = simulate(self.frame.design, self.theta, estimates.beta, estimates.sigma, n, key)
+        return pd.DataFrame(draws.T, index=self.frame.index)
+
     def refit(self, y: Any) -> "LmerResult":
         """Fit the same model to another response for the same rows.
 
@@ -278,6 +232,10 @@ class LmerResult:
     @cached_property
     def _estimates(self) -> core.Estimates:
         return core.estimates(self.theta, self.stats, self.reml)
+
+    @cached_property
+    def _variances(self) -> Variances:
+        return variances(self.frame.design, self._estimates.beta, self._factors, self.sigma)
 
     @cached_property
     def _factors(self) -> list[np.ndarray]:

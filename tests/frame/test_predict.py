@@ -1,5 +1,6 @@
 """Fitted values, residuals, predictions for new rows, and fits to other responses."""
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -192,3 +193,12 @@ def test_refit_keeps_weights_offset_and_dropped_rows(gappy):
 def test_other_responses_are_checked(slope_fit, y, match):
     with pytest.raises(jm.DataError, match=match):
         slope_fit.refit(y)
+
+
+def test_simulated_responses(slope_fit):
+    """Column i depends on the key and on i alone, and a draw can be fitted in its turn."""
+    few, more = slope_fit.simulate(2, key=7), slope_fit.simulate(5, key=7)
+    assert few.index.equals(slope_fit.fittedvalues.index)
+    pd.testing.assert_frame_equal(few, more.iloc[:, :2])
+    pd.testing.assert_frame_equal(few, slope_fit.simulate(2, key=jax.random.key(7)))
+    assert slope_fit.refit(more[4]).converged

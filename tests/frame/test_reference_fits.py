@@ -224,3 +224,13 @@ def _wide(table: pd.DataFrame, block: Block, values: str) -> pd.DataFrame:
     rows = table[table["group_var"] == block.group]
     wide = {name: rows.loc[rows["effect"] == name].set_index("group")[values] for name in block.names}
     return pd.DataFrame(wide).rename(index=str)
+
+
+def test_explained_variance(fitted):
+    """Shares of variance, for the REML fits whose shares were worked out in R."""
+    shares = fitted.case.raw.get("extras", {}).get("r2")
+    if shares is None or not fitted.fit.reml:
+        return
+    truth, rel = shares["by_hand"], fitted.tolerance["varcorr_rel"]
+    np.testing.assert_allclose(fitted.fit.r2(), [truth["r2_marginal"], truth["r2_conditional"]], rel, 1e-12)
+    np.testing.assert_allclose(fitted.fit.icc(), [truth["icc_adjusted"], truth["icc_unadjusted"]], rel, 1e-12)

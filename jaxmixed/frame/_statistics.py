@@ -1,0 +1,101 @@
+"""What a fitted model says of itself as a whole: likelihood, sizes, convergence."""
+
+from functools import cached_property
+
+import numpy as np
+
+from jaxmixed import core
+
+from ._data import ModelFrame
+from ._random import degenerate_terms
+
+SINGULAR = 1e-4  # lme4's isSingular
+
+
+class FitStatistics:
+    """The part of a result that is about the fit, not about its effects or rows."""
+
+    frame: ModelFrame
+    reml: bool
+    y: np.ndarray
+    stats: core.SuffStats
+    optimum: core.Fit
+    _estimates: core.Estimates
+
+    @property
+    def criterion(self) -> float:
+        """-2 log likelihood, restricted if `reml`, on the deviance scale."""
+        return float(self._estimates.criterion)
+
+    @property
+    def llf(self) -> float:
+        """Log likelihood, restricted if `reml`."""
+        return -self.criterion / 2
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters: beta, theta and sigma."""
+        return len(self.frame.fixed_names) + len(self.theta) + 1
+
+    @property
+    def aic(self) -> float:
+        """Akaike's information criterion, criterion + 2 n_parameters."""
+        return self.criterion + 2 * self.n_parameters
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's information criterion, criterion + log(nobs) n_parameters."""
+        return self.criterion + float(np.log(self.nobs)) * self.n_parameters
+
+    @property
+    def nobs(self) -> int:
+        """Number of rows fitted."""
+        return len(self.y)
+
+    @property
+    def ngroups(self) -> dict[str, int]:
+        """Number of levels of every grouping factor."""
+        return {
+            labels.name: term.n_levels
+            for labels, term in zip(self.frame.groups, self.frame.design.terms, strict=True)
+        }
+
+    @property
+    def df_resid(self) -> int:
+        """Rows less parameters."""
+        return self.nobs - self.n_parameters
+
+    @property
+    def scale(self) -> float:
+        """Residual variance sigma^2, of a row of weight one."""
+        return self.sigma**2
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation, of a row of weight one."""
+        return float(self._estimates.sigma)
+
+    @property
+    def theta(self) -> np.ndarray:
+        """Elements of the relative covariance factors, in lme4's order."""
+        return self.optimum.theta
+
+    @property
+    def converged(self) -> bool:
+        """Whether the optimiser reached a minimum."""
+        return int(self.optimum.result) == 0
+
+    @property
+    def message(self) -> str:
+        """How the optimiser ended."""
+        return core.RESULTS[int(self.optimum.result)]
+
+    @cached_property
+    def singular_terms(self) -> list[str]:
+        """What lies on the boundary of the parameter space, in words; empty for a regular fit."""
+        return degenerate_terms(self.frame.groups, core.conditioned_factors(self.theta, self.stats), SINGULAR)
+
+    @property
+    def is_singular(self) -> bool:
+        """Whether a variance is zero or a correlation perfect."""
+        return bool(self.singular_terms)
