@@ -15,7 +15,7 @@ from ._check import check_alpha
 from ._data import ModelFrame, model_frame
 from ._least_squares import LeastSquares, least_squares
 from ._newdata import new_design
-from ._summary import Section, Summary, format_column, format_p
+from ._summary import Section, Summary, coefficient_table, format_p
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -204,22 +204,10 @@ def _summary(fit: LmResult) -> Summary:
         p = format_p(fit.f_pvalue)
         facts.append(("F test", f"F({fit.df_model}, {fit.df_resid}) = {fit.fvalue:.4g}, p-value {p}"))
     facts.append(("Residual SD", f"{fit.sigma:.4g} on {fit.df_resid} degrees of freedom"))
-    limits = fit.conf_int()
-    table = pd.DataFrame(
-        {
-            "Term": fit.params.index,
-            "Estimate": format_column(fit.params, fit.bse),
-            "SE": format_column(fit.bse),
-            "t": [f"{t:.2f}" for t in fit.tvalues],
-            "p": [format_p(p) for p in fit.pvalues],
-            "2.5%": format_column(limits["conf_low"], fit.bse),
-            "97.5%": format_column(limits["conf_high"], fit.bse),
-        }
-    )
     aliased = f"Left out as linear combinations of other columns: {', '.join(fit.aliased)}."
     return Summary(
         title="Linear regression by ordinary least squares",
         facts=tuple(facts),
-        sections=(Section("Coefficients (t tests, 95% intervals)", table),),
+        sections=(Section("Coefficients (t tests, 95% intervals)", coefficient_table(fit, "t")),),
         notes=(aliased,) if fit.aliased else (),
     )

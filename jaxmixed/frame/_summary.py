@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -62,7 +62,7 @@ def summarise(fit: LmerResult) -> Summary:
         facts=_facts(fit),
         sections=(
             Section("Random effects", _random_table(fit)),
-            Section("Fixed effects (Wald z tests, 95% intervals)", _fixed_table(fit)),
+            Section("Fixed effects (Wald z tests, 95% intervals)", coefficient_table(fit, "z")),
         ),
         notes=_notes(fit),
     )
@@ -116,14 +116,15 @@ def _random_table(fit: LmerResult) -> pd.DataFrame:
     return shown
 
 
-def _fixed_table(fit: LmerResult) -> pd.DataFrame:
+def coefficient_table(fit: Any, statistic: str) -> pd.DataFrame:
+    """Return the coefficients of a regression or mixed model as text, tested by t or z."""
     limits = fit.conf_int()
     return pd.DataFrame(
         {
             "Term": fit.params.index,
             "Estimate": format_column(fit.params, fit.bse),
             "SE": format_column(fit.bse),
-            "z": [f"{z:.2f}" for z in fit.tvalues],
+            statistic: [f"{value:.2f}" for value in fit.tvalues],
             "p": [format_p(p) for p in fit.pvalues],
             "2.5%": format_column(limits["conf_low"], fit.bse),
             "97.5%": format_column(limits["conf_high"], fit.bse),
