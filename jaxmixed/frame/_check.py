@@ -11,6 +11,8 @@ from ._columns import Source, listed, unknown_column
 from ._errors import DataError, FormulaError
 from ._formula import ParsedFormula
 
+ROUNDING = 1e-14  # root mean square of residuals, relative to the response
+
 
 def check_bars(parsed: ParsedFormula, random: bool) -> None:
     """Check that a mixed model has a random term, and a linear regression none."""
@@ -53,6 +55,15 @@ def check_new_response(y: Any, n: int, name: str, offset: np.ndarray | None) -> 
         )
     check_response(y, offset, name)
     return y
+
+
+def check_residual(residual: float, y: np.ndarray, name: str) -> None:
+    """Check that the fixed effects leave something of the response, beyond rounding."""
+    if residual <= ROUNDING * np.abs(y).max():
+        raise DataError(
+            f"The fixed effects fit the response {name!r} exactly; expected residual variation, so check "
+            f"the response, or leave out the covariates it was computed from."
+        )
 
 
 def check_alpha(alpha: Any) -> None:

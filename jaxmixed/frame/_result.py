@@ -11,7 +11,7 @@ import pandas as pd
 
 from jaxmixed import core
 
-from ._check import check_choice, check_new_response
+from ._check import check_choice, check_new_response, check_residual
 from ._data import ModelFrame
 from ._errors import ConvergenceWarning, DataError, SingularFitWarning
 from ._estimate import estimate, simulate
@@ -32,6 +32,7 @@ def fit_response(
 ) -> "LmerResult":
     """Fit a model that has been read, conditioned and planned to one response, and warn in words."""
     stats = core.assemble(conditioned, plan, y, compress=True)
+    check_residual(float(stats.scale), y, frame.response)
     result = LmerResult(frame, y, reml, offset, conditioned, plan, stats, estimate(stats, reml))
     result._warn()
     return result
@@ -259,6 +260,12 @@ class LmerResult(FitStatistics):
     def _warn(self) -> None:
         if not self.converged:
             message = f"The fit did not converge: {self.message}. Simplify the random terms."
+            warnings.warn(ConvergenceWarning(message), stacklevel=4)
+        elif self.is_degenerate:
+            message = (
+                "The residual variance is zero beside that of the random effects: the response does not vary "
+                "within their levels. Drop the random effects that stand for single rows."
+            )
             warnings.warn(ConvergenceWarning(message), stacklevel=4)
         elif self.is_singular:
             warnings.warn(

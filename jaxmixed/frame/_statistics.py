@@ -10,6 +10,7 @@ from ._data import ModelFrame
 from ._random import degenerate_terms
 
 SINGULAR = 1e-4  # lme4's isSingular
+DEGENERATE = 1e5  # random effects so many times larger than the residuals
 
 
 class FitStatistics:
@@ -93,9 +94,18 @@ class FitStatistics:
     @cached_property
     def singular_terms(self) -> list[str]:
         """What lies on the boundary of the parameter space, in words; empty for a regular fit."""
-        return degenerate_terms(self.frame.groups, core.conditioned_factors(self.theta, self.stats), SINGULAR)
+        return degenerate_terms(self.frame.groups, self._conditioned_factors, SINGULAR)
+
+    @property
+    def is_degenerate(self) -> bool:
+        """Whether the residual variance is zero beside that of the random effects."""
+        return any(np.abs(factor).max() > DEGENERATE for factor in self._conditioned_factors)
 
     @property
     def is_singular(self) -> bool:
         """Whether a variance is zero or a correlation perfect."""
         return bool(self.singular_terms)
+
+    @cached_property
+    def _conditioned_factors(self) -> list[np.ndarray]:
+        return core.conditioned_factors(self.theta, self.stats)

@@ -7,6 +7,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
+import jaxmixed as jm
 from jaxmixed.frame import _errors
 from jaxmixed.frame._data import model_frame
 from jaxmixed.frame._errors import DataError, DroppedRowsWarning, FormulaError
@@ -205,3 +206,10 @@ def test_every_warning_can_be_filtered():
     for name in names:
         assert issubclass(getattr(_errors, name), _errors.JaxmixedWarning)
     assert issubclass(_errors.JaxmixedWarning, UserWarning)
+
+
+def test_a_response_without_residuals(data):
+    with pytest.raises(DataError, match="fit the response 'y' exactly"):
+        jm.lmer(GOOD, data.assign(y=2 * data["x"] + 1))
+    with pytest.warns(jm.ConvergenceWarning, match="residual variance is zero"):
+        jm.lmer(GOOD, data.assign(y=np.sin(pd.factorize(data["g"])[0])))
