@@ -192,6 +192,16 @@ def _nested(rng, depth: int, q: int = 1) -> tuple[RandomTerm, ...]:
     return tuple(_term(rng, c[shuffle], q if i == 0 else 1) for i, c in enumerate(chain))
 
 
+def _nested_unequal(rng) -> tuple[RandomTerm, ...]:
+    """One school has many classes, the others one; one class has many pupils."""
+    school = np.repeat(np.arange(6), [1, 1, 14, 1, 1, 1])
+    pupils = np.where(np.arange(len(school)) == 4, 25, 1)
+    klass, school = np.repeat(np.arange(len(school)), pupils), np.repeat(school, pupils)
+    pupil = np.arange(len(klass))
+    shuffle = rng.permutation(np.repeat(pupil, 2))
+    return tuple(_term(rng, c[shuffle], 1) for c in (pupil, klass, school))
+
+
 def _crossed(rng, levels: tuple[int, ...], q: tuple[int, ...], n: int = 70) -> tuple[RandomTerm, ...]:
     """Rows fall into cells at random, so that some cells are empty and others have several."""
     return tuple(_term(rng, rng.integers(j, size=n), k) for j, k in zip(levels, q, strict=True))
@@ -231,6 +241,7 @@ STRUCTURES: dict[str, Callable[[np.random.Generator], tuple[RandomTerm, ...]]] =
     "six_by_six": lambda rng: _single(rng, 6, J=7, low=6, high=10),
     "nested_two": lambda rng: _nested(rng, 2),
     "nested_three": lambda rng: _nested(rng, 3),
+    "nested_unequal": _nested_unequal,
     "nested_two_slope": lambda rng: _nested(rng, 2, q=2),
     "crossed_complete": _complete,
     "crossed_two": lambda rng: _crossed(rng, (9, 5), (1, 1)),

@@ -40,8 +40,9 @@ def _information(factors: Factors, structure: Crossed, solved: Solved, stats: Su
     variance = profiled.pwrss / dof
     v = jnp.concatenate([-profiled.gamma, jnp.ones(1, stats.C.dtype)])
     # Z'P y, the score of the random effects
-    fitted = structure.times(structure.modes_from(factors, solved, v))
-    scores = [B @ v - f for B, f in zip(structure.responses(), fitted, strict=True)]
+    modes = structure.modes_from(factors, solved, v)
+    fitted = structure.times(tuple(b[:, :, None] for b in modes))
+    scores = [B @ v - f[:, :, 0] for B, f in zip(structure.responses(), fitted, strict=True)]
 
     effects, slopes = _working_effects(factors, scores, stats.blocks)
     products = structure.times(effects)

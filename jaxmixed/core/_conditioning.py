@@ -20,6 +20,8 @@ from ._covariance import Blocks
 from ._design import Design, RandomTerm
 from ._types import Array, Scalar, namespace
 
+ROUNDING = 100  # times eps: what is left of a column that depends on others
+
 
 class Conditioned(eqx.Module):
     """All of a design but its response, in conditioned coordinates.
@@ -111,19 +113,17 @@ def _weighted(root, array):
 def _orthogonalise(z, blocks: Blocks):
     """Return (z~, T) with z = z~ T and each block of z~ orthogonal with unit mean square."""
     xp = namespace(z)
-    pieces, T, first = [], xp.zeros((z.shape[1], z.shape[1]), z.dtype), 0
-    rows = []
+    pieces, rows, first = [], [], 0
     for b in blocks:
         piece, factor = _lower_qr(z[:, first : first + b])
         pieces.append(piece)
         rows.append(xp.pad(factor, ((0, 0), (first, z.shape[1] - first - b))))
         first += b
-    T = xp.concatenate(rows, axis=0)
-    return xp.concatenate(pieces, axis=1), T
+    return xp.concatenate(pieces, axis=1), xp.concatenate(rows, axis=0)
 
 
 def _lower_qr(z):
-    """Return (z~, T) for one block; collinear columns are only scaled."""
+    """Return (z~, T) for one block; if its columns are collinear up to rounding they are only scaled."""
     xp = namespace(z)
     n = z.shape[0]
     norm = xp.sqrt((z**2).mean(0))
@@ -134,6 +134,6 @@ def _lower_qr(z):
     Q, R = xp.linalg.qr(z[:, ::-1] / norm[::-1])
     Q, R = Q[:, ::-1] * n**0.5, R[::-1, ::-1] / n**0.5
     sign = xp.where(xp.diagonal(R) < 0, -1.0, 1.0).astype(z.dtype)
-    independent = (xp.abs(xp.diagonal(R)) > xp.finfo(z.dtype).eps ** 0.5).all()
+    independent = (xp.abs(xp.diagonal(R)) > ROUNDING * xp.finfo(z.dtype).eps).all()
     T = xp.where(independent, R * sign[:, None], xp.eye(z.shape[1], dtype=z.dtype))
     return xp.where(independent, Q * sign, z / norm), T * norm

@@ -4,9 +4,9 @@ With e the factor of most levels and o all others side by side,
 
     S_oo = Lambda_o'(A_oo - sum_j A_oj K_j A_jo)Lambda_o + I,     j over the levels of e,
 
-is factored once for each theta. A_jo is sparse: it is kept as a list of entries, one for every level
-of e and column of o that meet in a row, and the products A_oj K_j A_jo as a list of pairs of entries
-of the same level.
+is factored once for each theta. A_jo is mostly sparse: it is kept as a list of entries, one for every
+level of e and column of o that meet in a row, and the products A_oj K_j A_jo as a list of pairs of
+entries of the same level.
 Nothing of size n x D or J x D is formed.
 """
 
@@ -14,33 +14,14 @@ from typing import NamedTuple
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
+from ._couplings import Couplings
 from ._dense import logdet_gram
 from ._structure import Between, Factors, Levels, Reduced, between, eliminate
-from ._types import Array, namespace, segment_sum
+from ._types import Array, namespace
 
 Sizes = tuple[tuple[int, int], ...]
-
-
-class Couplings(eqx.Module):
-    """A_eo in sparse form: entries sorted by level, and the pairs of entries within each level.
-
-    Attributes
-    ----------
-    level, column, value
-        Level of e, column of o and z_e'W z_o of each entry; value has shape (E, q).
-    pair_level, pair_cell, pair_value
-        Level, position in the lower triangle of a D x D matrix (flattened) and outer product of the
-        values of each pair, flattened, shapes (P,), (P,) and (P, q * q).
-    """
-
-    level: Int[Array, " E"]
-    column: Int[Array, " E"]
-    value: Float[Array, "E q"]
-    pair_level: Int[Array, " P"]
-    pair_cell: Int[Array, " P"]
-    pair_value: Float[Array, "P qq"]
 
 
 class Solved(NamedTuple):
@@ -93,11 +74,8 @@ class Crossed(Levels):
         """Eliminate all random effects, and keep what later solves can use again."""
         xp = namespace(factors[0], self.A)
         log_dets, K = eliminate(factors[self.order[0]], self.A)
-        links, D = self.couplings, len(self.A_others)
-        at_pairs = K.reshape(len(K), -1)[links.pair_level]
-        filled = xp.einsum("pq,pq->p", at_pairs, links.pair_value)
-        S = self.A_others - segment_sum(filled, links.pair_cell, D * D).reshape(D, D)
-        S = self._scaled(factors, S) + xp.eye(D, dtype=S.dtype)
+        S = self._scaled(factors, self.A_others - self.couplings.fill(K))
+        S = S + xp.eye(len(S), dtype=S.dtype)
         columns = self._columns(K)
         logdet, gram, inverse = logdet_gram(S, self._left(factors, columns))
         schur = C - xp.einsum("jic,jid->cd", self.B, K @ self.B) - gram
@@ -119,8 +97,7 @@ class Crossed(Levels):
         """Return the conditional modes at the Lambda of `solved`."""
         score = self._left(factors, (solved.columns @ v)[:, None])
         b_others = self._left_transposed(factors, solved.inverse @ score)[:, 0]
-        links = self.couplings
-        known = segment_sum(links.value * b_others[links.column][:, None], links.level, len(self.A))
+        known = self.couplings.to_own(b_others[:, None])[:, :, 0]
         b = namespace(v, known).einsum("jik,jk->ji", solved.K, self.B @ v - known)
         return self._by_term(b, [piece.reshape(J, q) for piece, (J, q) in self._pieces(b_others)])
 
@@ -129,13 +106,7 @@ class Crossed(Levels):
         c = self.B.shape[2]
         _, K, _, inverse = self.solve(factors, xp.zeros((c, c), self.A.dtype))
         joint = self._left_transposed(factors, self._left_transposed(factors, inverse).T)
-        links, D = self.couplings, len(self.A_others)
-        # A pair off the diagonal stands for two equal terms, transposes of each other.
-        once = xp.where(links.pair_cell // D == links.pair_cell % D, 0.5, 1.0).astype(K.dtype)
-        at_pairs = once * joint.reshape(-1)[links.pair_cell]
-        half = segment_sum(at_pairs[:, None] * links.pair_value, links.pair_level, len(self.A))
-        half = half.reshape(K.shape)
-        own = K + K @ (half + xp.swapaxes(half, 1, 2)) @ K
+        own = K + K @ self.couplings.spread(joint) @ K
         others, first = [], 0
         for J, q in self.sizes:
             block = joint[first : first + J * q, first : first + J * q].reshape(J, q, J, q)
@@ -143,21 +114,15 @@ class Crossed(Levels):
             first += J * q
         return self._by_term(own, others)
 
-    def times(self, b: tuple[Float[Array, "J q *m"], ...]) -> tuple[Float[Array, "J q *m"], ...]:
+    def times(self, b: tuple[Float[Array, "J q m"], ...]) -> tuple[Float[Array, "J q m"], ...]:
         """Return Z'WZ b for random effects b, one array a term."""
         xp = namespace(self.A, *b)
-        own, tail = b[self.order[0]], b[0].shape[2:]
-        flat = xp.concatenate([b[t].reshape(-1, *tail) for t in self.order[1:]])
-        links = self.couplings
-        to_own = xp.einsum("eq,e...->eq...", links.value, flat[links.column])
-        to_others = xp.einsum("eq,eq...->e...", links.value, own[links.level])
-        own_product = xp.einsum("jik,jk...->ji...", self.A, own)
-        own_product = own_product + segment_sum(to_own, links.level, len(self.A))
-        diagonal = xp.diagonal(self.A_others).reshape(-1, *(1 for _ in tail))
-        others = self.A_others @ flat + self.A_others.T @ flat - diagonal * flat
-        others = others + segment_sum(to_others, links.column, len(flat))
-        pieces = [piece.reshape(J, q, *tail) for piece, (J, q) in self._pieces(others)]
-        return self._by_term(own_product, pieces)
+        own, m = b[self.order[0]], b[0].shape[2]
+        flat = xp.concatenate([b[t].reshape(-1, m) for t in self.order[1:]])
+        own_product = self.A @ own + self.couplings.to_own(flat)
+        others = self.A_others @ flat + self.A_others.T @ flat
+        others = others - xp.diagonal(self.A_others)[:, None] * flat + self.couplings.to_others(own)
+        return self._by_term(own_product, [x.reshape(J, q, m) for x, (J, q) in self._pieces(others)])
 
     def responses(self) -> tuple[Float[Array, "J q c"], ...]:
         """Return Z'W[X y], one array a term."""
@@ -173,9 +138,7 @@ class Crossed(Levels):
 
     def _columns(self, K):
         """Return B_o - sum_j A_oj K_j B_j, shape (D, c)."""
-        links = self.couplings
-        through = namespace(K).einsum("eq,eqc->ec", links.value, (K @ self.B)[links.level])
-        return self.B_others - segment_sum(through, links.column, len(self.A_others))
+        return self.B_others - self.couplings.to_others(K @ self.B)
 
     def _pieces(self, flat):
         """Cut an array over o into one piece for each factor, with its (levels, columns)."""

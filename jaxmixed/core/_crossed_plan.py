@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
-from ._crossed import Couplings, Crossed, Sizes
+from ._couplings import Couplings, DenseCouplings, SparseCouplings, count_pairs
+from ._crossed import Crossed, Sizes
 from ._design import RandomTerm
 from ._structure import Plan
 from ._types import Array, namespace, segment_sum
 
 DENSE_COPIES = 6  # D x D arrays alive at once while fitting
+DENSE_FILL = 0.003  # pairs for each multiplication of the dense form, from where on the dense form is faster
 MEMORY_LIMIT = 16 * 2**30  # bytes that these copies may take
 
 
@@ -67,9 +69,8 @@ def _couple(eliminated: RandomTerm, others: list[RandomTerm], first, D: int) -> 
     xp = namespace(eliminated.z, *(term.z for term in others))
     levels, columns, values = [], [], []
     for start, term in zip(first, others, strict=True):
-        met, meeting = _distinct(
-            np.asarray(eliminated.codes, np.int64) * term.n_levels + np.asarray(term.codes)
-        )
+        cell = np.asarray(eliminated.codes, np.int64) * term.n_levels + np.asarray(term.codes)
+        met, meeting = np.unique(cell, return_inverse=True)
         level, other = np.divmod(met, term.n_levels)
         q = term.z.shape[1]
         products = eliminated.z[:, None, :] * term.z[:, :, None]
@@ -79,25 +80,11 @@ def _couple(eliminated: RandomTerm, others: list[RandomTerm], first, D: int) -> 
     level, column = np.concatenate(levels), np.concatenate(columns)
     by_level = np.argsort(level * D + column, kind="stable")
     level, column, value = level[by_level], column[by_level], xp.concatenate(values)[by_level]
-    one, other = _pairs(level)
-    cell = column[one] * D + column[other]
-    return Couplings(
-        _short(level),
-        _short(column),
-        value,
-        _short(level[one]),
-        _short(cell),
-        (value[one][:, :, None] * value[other][:, None, :]).reshape(len(one), -1),
-    )
-
-
-def _pairs(level: Int[np.ndarray, " E"]) -> tuple[Int[np.ndarray, " P"], Int[np.ndarray, " P"]]:
-    """Return every pair of entries (i, j), j <= i, of the same level; `level` is sorted."""
-    start = np.searchsorted(level, level)
-    partners = np.arange(len(level)) - start + 1
-    one = np.repeat(np.arange(len(level)), partners)
-    rank = np.arange(len(one)) - np.repeat(np.cumsum(partners) - partners, partners)
-    return one, start[one] + rank
+    J, q = eliminated.n_levels, value.shape[1]
+    if count_pairs(level) > DENSE_FILL * J * q * D * D:
+        dense = segment_sum(value, level * D + column, J * D).reshape(J, D, q)
+        return DenseCouplings(xp.swapaxes(dense, 1, 2))
+    return SparseCouplings.build(level, column, value, J, D)
 
 
 def _dense_products(others: list[RandomTerm], first, D: int) -> Float[Array, "D D"]:
@@ -113,13 +100,3 @@ def _dense_products(others: list[RandomTerm], first, D: int) -> Float[Array, "D 
                         row_term.z[:, a] * column_term.z[:, b], row * D + column, D * D
                     )
     return total.reshape(D, D)
-
-
-def _distinct(keys: Int[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct keys in order, and the position of each key among them."""
-    return np.unique(keys, return_inverse=True)
-
-
-def _short(index: np.ndarray) -> np.ndarray:
-    """Use 32-bit indices where they reach: gathers run faster."""
-    return index.astype(np.int32) if len(index) == 0 or index.max() < 2**31 else index

@@ -5,7 +5,8 @@ F_rest' K_l F_rest off the cross products of all that contains it; what remains 
 one factor fewer, so the cost is linear in the number of levels.
 
 Every level is stored under its parent in a block as long as the largest family, padded with levels
-that have no rows. Sums over children are then sums along an axis: no scatter, no gather.
+that have no rows. Sums over children are then sums along an axis: no scatter, no gather. Only where
+families differ so much that most of the blocks would be padding are they summed by parent.
 
 What an outermost level adds to S is a quadratic form in all its products with [X y], those of its
 descendants included, and the form depends on the z's alone. Outermost levels that agree in these form a
@@ -20,7 +21,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ._structure import Between, Factors, Levels, Reduced, Structure, between, eliminate
-from ._types import Array, namespace
+from ._types import Array, namespace, segment_sum
 
 
 class Nested(Levels):
@@ -32,27 +33,30 @@ class Nested(Levels):
         For each factor F, shape (slots, q, q + outer q's + c).
     slots
         For each factor, the slot of every level.
+    parents
+        For each factor but the outermost, the slot of every slot's parent, or `None` for equal blocks.
     order
         Position of each factor among the terms of the design.
     """
 
     rows: tuple[Float[Array, "slots q w"], ...]
     slots: tuple[Int[Array, " J"], ...]
+    parents: tuple[Int[Array, " slots"] | None, ...]
     order: tuple[int, ...] = eqx.field(static=True)
 
     def between(self) -> tuple[Between, ...]:
         return _between_all(self.rows, self.order, None)
 
     def reduce(self, factors: Factors, C: Float[Array, "c c"]) -> Reduced:
-        return _eliminate_all(self.rows, self.order, factors, C).reduced
+        return _eliminate_all(self.rows, self.parents, self.order, factors, C).reduced
 
     def modes(self, factors: Factors, v: Float[Array, " c"]) -> tuple[Float[Array, "J q"], ...]:
         xp = namespace(v, *self.rows)
         _, K, rest = self._eliminated(factors)
         known = v[None, :]
         modes: list[Array] = []
-        for K_l, rest_l in zip(reversed(K), reversed(rest), strict=True):
-            known = xp.repeat(known, len(rest_l) // len(known), axis=0)
+        for K_l, rest_l, parent in self._inwards(K, rest):
+            known = _to_children(known, parent, len(rest_l))
             b = xp.einsum("jik,jkw,jw->ji", K_l, rest_l, known)
             known = xp.concatenate([-b, known], axis=1)
             modes.append(b)
@@ -63,8 +67,8 @@ class Nested(Levels):
         _, K, rest = self._eliminated(factors)
         joint = xp.zeros((1, 0, 0), K[0].dtype)
         covariances: list[Array] = []
-        for K_l, rest_l in zip(reversed(K), reversed(rest), strict=True):
-            joint = xp.repeat(joint, len(rest_l) // len(joint), axis=0)
+        for K_l, rest_l, parent in self._inwards(K, rest):
+            joint = _to_children(joint, parent, len(rest_l))
             slope = -K_l @ rest_l[:, :, : joint.shape[1]]
             cross = slope @ joint
             own = K_l + cross @ xp.swapaxes(slope, 1, 2)
@@ -80,7 +84,12 @@ class Nested(Levels):
 
     def _eliminated(self, factors: Factors) -> "Eliminated":
         c = self.rows[-1].shape[2] - self.rows[-1].shape[1]
-        return _eliminate_all(self.rows, self.order, factors, np.zeros((c, c), self.rows[0].dtype))
+        C = np.zeros((c, c), self.rows[0].dtype)
+        return _eliminate_all(self.rows, self.parents, self.order, factors, C)
+
+    def _inwards(self, K: list, rest: list):
+        """Go through the factors from the outermost to the innermost."""
+        return zip(reversed(K), reversed(rest), [None, *reversed(self.parents)], strict=True)
 
     def _unpadded(self, padded: list) -> tuple:
         """Pick the real levels, and put outermost-first results in the order of the terms."""
@@ -105,7 +114,8 @@ class NestedPatterns(Structure):
         return _between_all(self.rows, self.order, self.counts)
 
     def reduce(self, factors: Factors, C: Float[Array, "c c"]) -> Reduced:
-        return _eliminate_all(self.rows, self.order, factors, C, self.counts).reduced
+        parents = (None,) * (len(self.rows) - 1)
+        return _eliminate_all(self.rows, parents, self.order, factors, C, self.counts).reduced
 
 
 class Eliminated(NamedTuple):
@@ -114,6 +124,18 @@ class Eliminated(NamedTuple):
     reduced: Reduced
     K: list[Float[Array, "slots q q"]]
     rest: list[Float[Array, "slots q v"]]
+
+
+def _to_parents(values, parent, size: int):
+    """Sum over the children of each parent."""
+    if parent is None:
+        return values.reshape(size, -1, *values.shape[1:]).sum(1)
+    return segment_sum(values, parent, size)
+
+
+def _to_children(values, parent, size: int):
+    """Give every child its parent's value."""
+    return namespace(values).repeat(values, size // len(values), axis=0) if parent is None else values[parent]
 
 
 def _between_all(rows, order, counts) -> tuple[Between, ...]:
@@ -126,7 +148,7 @@ def _between_all(rows, order, counts) -> tuple[Between, ...]:
     return tuple(by_term[t] for t in sorted(by_term))
 
 
-def _eliminate_all(rows, order, factors: Factors, C, counts=None) -> Eliminated:
+def _eliminate_all(rows, parents, order, factors: Factors, C, counts=None) -> Eliminated:
     xp = namespace(factors[0], *rows)
     rows, K, rest = list(rows), [], []
     logdet = xp.zeros((), C.dtype)
@@ -138,7 +160,7 @@ def _eliminate_all(rows, order, factors: Factors, C, counts=None) -> Eliminated:
         first = 0
         for above in range(level + 1, len(rows)):
             size, width = rows[above].shape[:2]
-            taken = taken.reshape(size, -1, *taken.shape[1:]).sum(1)
+            taken = _to_parents(taken, parents[above - 1], size)
             rows[above] = rows[above] - taken[:, first : first + width, first:]
             first += width
         C = C - taken.sum(0)[first:, first:]

@@ -12,6 +12,8 @@ from ._patterns import bucket, pad_rows, same_rows
 from ._structure import Plan
 from ._types import Array, namespace, segment_sum
 
+MOST_PADDING = 3  # slots for each level, beyond which families are not padded
+
 
 @dataclass(frozen=True)
 class NestedPlan(Plan):
@@ -21,8 +23,10 @@ class NestedPlan(Plan):
     ----------
     slots
         For each factor, the slot of every level: families side by side, padded to the largest.
+    parents
+        For each factor but the outermost, the slots of the parents where families are not padded.
     pattern
-        Pattern of each outermost level, or `None` if not known while tracing.
+        Pattern of each outermost level; `None` while tracing, and where families are not padded.
     n_slots
         For each factor, the number of slots.
     order
@@ -31,6 +35,7 @@ class NestedPlan(Plan):
 
     terms: tuple[RandomTerm, ...]
     slots: tuple[Int[np.ndarray, " J"], ...]
+    parents: tuple[Int[np.ndarray, " slots"] | None, ...]
     pattern: Int[np.ndarray, " J"] | None
     n_slots: tuple[int, ...]
     order: tuple[int, ...]
@@ -43,15 +48,25 @@ class NestedPlan(Plan):
         known = namespace(*(term.z for term in terms)) is np
         alike = _patterns(inner_first, parents) if known else [np.zeros(t.n_levels) for t in inner_first]
         slots, sizes = [np.arange(inner_first[-1].n_levels)], [inner_first[-1].n_levels]
+        by_slot: list[np.ndarray | None] = []
         for parent, pattern in zip(reversed(parents), reversed(alike[:-1]), strict=True):
             rank, largest = _ranks(parent, pattern)
-            slots.append(slots[-1][parent] * largest + rank)
-            sizes.append(sizes[-1] * largest)
+            above = slots[-1][parent]
+            if sizes[-1] * largest <= MOST_PADDING * len(parent):
+                slots.append(above * largest + rank)
+                sizes.append(sizes[-1] * largest)
+                by_slot.append(None)
+            else:
+                in_order = np.lexsort((rank, above))
+                slots.append(np.argsort(in_order))
+                sizes.append(len(parent))
+                by_slot.append(above[in_order].astype(np.int32))
         short = tuple(slot.astype(np.int32) for slot in reversed(slots))
-        return cls(inner_first, short, alike[-1] if known else None, tuple(reversed(sizes)), order)
+        top = alike[-1] if known and not any(p is not None for p in by_slot) else None
+        return cls(inner_first, short, tuple(reversed(by_slot)), top, tuple(reversed(sizes)), order)
 
     def attach(self, V: Float[Array, "n c"]) -> Nested:
-        return Nested(self._rows(V), self.slots, self.order)
+        return Nested(self._rows(V), self.slots, self.parents, self.order)
 
     def compressed(self, V: Float[Array, "n c"]) -> Nested | NestedPatterns:
         if self.pattern is None:

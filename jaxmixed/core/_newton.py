@@ -114,7 +114,10 @@ def newton(
         x, value, gradient, hessian = (jnp.where(accepted, a, b) for a, b in zip(new, old, strict=True))
 
         step, decrement, convex = _downhill(hessian, gradient)
-        settled = accepted & convex & (decrement < tolerance)
+        # Where the function does not vary, its Hessian is rounding, and every scale of it is wrong.
+        most = jnp.abs(gradient).max() * state.radius + jnp.abs(hessian).max() * state.radius**2
+        settled = accepted & ((convex & (decrement < tolerance)) | (most < tolerance))
+        step = jnp.where(most < tolerance, 0, step)
         # How far the function fell, against how far the quadratic model said it would.
         ratio = (best.value - new[1]) / jnp.maximum(state.predicted, noise)
         length = jnp.linalg.norm(x - best.x)
@@ -134,7 +137,8 @@ def newton(
 
         stuck = radius < eps * (1 + jnp.linalg.norm(x))
         result = jnp.where(settled | state.trying_zeros, CONVERGED, jnp.where(stuck, STUCK, MAX_STEPS))
-        result = jnp.where(jnp.isfinite(value), result, NON_FINITE)
+        broken = ~jnp.isfinite(value) | (stuck & ~jnp.isfinite(new[1]))
+        result = jnp.where(broken, NON_FINITE, result)
         done = (finished & ~try_zeros) | state.trying_zeros | stuck | ~jnp.isfinite(value)
         best = Minimum(x, value, gradient, hessian, decrement, best.steps + 1, result)
         return _State(best, trial, predicted, radius, try_zeros, done)

@@ -98,7 +98,8 @@ class OneFactorPlan(Plan):
             return cls(term, A, None)
         first, pattern, counts = same_rows(A.reshape(term.n_levels, -1))
         size, q = bucket(len(first)), z.shape[1]
-        if len(first) * q * n_columns > term.n_levels * (q + n_columns):
+        # G holds U q^2 c^2 numbers where A and B hold J q (q + c).
+        if len(first) * q * n_columns**2 > term.n_levels * (q + n_columns):
             return cls(term, A, None)
         return cls(term, A, Merged(pattern, pad_rows(counts.astype(z.dtype), size), pad_rows(A[first], size)))
 

@@ -6,9 +6,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import STRUCTURES, dense_oracle, designs, random_design, random_theta, with_slow_ones_marked
+from helpers import (
+    CROSSED,
+    STRUCTURES,
+    dense_oracle,
+    designs,
+    random_design,
+    random_theta,
+    with_slow_ones_marked,
+)
 
 from jaxmixed import core
+from jaxmixed.core import _crossed_plan, _fit
+from jaxmixed.core._average_information import value_gradient_information
+from jaxmixed.core._couplings import SparseCouplings
+from jaxmixed.core._fit import value_gradient_hessian
 
 RTOL = 1e-10
 
@@ -76,3 +88,31 @@ def test_derivatives(structure, x64):
         # The criterion is even in every column of Lambda.
         np.testing.assert_allclose(gradients[1], 0, atol=1e-12)
         assert np.isfinite(hessians[1]).all()
+
+
+@pytest.mark.parametrize("structure", CROSSED)
+def test_sparse_couplings(structure, monkeypatch):
+    """Small designs are dense enough for matrix products; the list of pairs gives the same."""
+    monkeypatch.setattr(_crossed_plan, "DENSE_FILL", np.inf)
+    design = random_design(structure, 6, weights=True)
+    assert isinstance(core.suffstats(design).structure.couplings, SparseCouplings)
+    assert_matches(design, random_theta(design, 6), reml=True)
+
+
+@pytest.mark.parametrize("dense", [True, False], ids=["dense", "sparse"])
+def test_average_information(dense, monkeypatch, x64):
+    """Its value and gradient are exact, and its Newton steps end at the same minimum."""
+    if not dense:
+        monkeypatch.setattr(_crossed_plan, "DENSE_FILL", np.inf)
+    design = random_design("crossed_two", 6, weights=True)
+    stats = jax.tree.map(jnp.asarray, core.compress(design))
+    theta = jnp.asarray(random_theta(design, 6))
+    exact = jax.jit(lambda t: value_gradient_hessian(t, stats, True))(theta)
+    average = jax.jit(lambda t: value_gradient_information(t, stats.structure, stats, True))(theta)
+    for a, b in zip(exact[:2], average[:2], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10)
+    by_exact = jax.jit(core.fit)(stats)
+    monkeypatch.setattr(_fit, "EXACT_LIMIT", 0)
+    by_average = jax.jit(lambda s: core.fit(s))(stats)
+    assert by_average.result == 0
+    np.testing.assert_allclose(by_average.theta, by_exact.theta, rtol=1e-4)

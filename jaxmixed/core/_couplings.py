@@ -1,0 +1,127 @@
+"""How an eliminated factor e meets the columns of the others: A_eo, as a list of entries or dense.
+
+Both forms answer the same four questions, so that nothing else needs to know which it is.
+"""
+
+import abc
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Float, Int
+
+from ._types import Array, namespace, segment_sum
+
+
+class Couplings(eqx.Module):
+    """Cross products of the levels of e with the D columns of the other factors."""
+
+    @abc.abstractmethod
+    def fill(self, K: Float[Array, "J q q"]) -> Float[Array, "D D"]:
+        """Return the lower triangle of sum_j A_oj K_j A_jo."""
+
+    @abc.abstractmethod
+    def to_own(self, b: Float[Array, "D m"]) -> Float[Array, "J q m"]:
+        """Return A_eo b."""
+
+    @abc.abstractmethod
+    def to_others(self, b: Float[Array, "J q m"]) -> Float[Array, "D m"]:
+        """Return A_oe b."""
+
+    @abc.abstractmethod
+    def spread(self, joint: Float[Array, "D D"]) -> Float[Array, "J q q"]:
+        """Return A_jo joint A_oj of each level, for a symmetric matrix."""
+
+
+class DenseCouplings(Couplings):
+    """A_eo as an array: when most levels of e meet most columns of the others."""
+
+    A: Float[Array, "J q D"]
+
+    def fill(self, K: Float[Array, "J q q"]) -> Float[Array, "D D"]:
+        flat = self.A.reshape(-1, self.A.shape[2])
+        return namespace(K, flat).tril(flat.T @ (K @ self.A).reshape(flat.shape))
+
+    def to_own(self, b: Float[Array, "D m"]) -> Float[Array, "J q m"]:
+        return self.A @ b
+
+    def to_others(self, b: Float[Array, "J q m"]) -> Float[Array, "D m"]:
+        return self.A.reshape(-1, self.A.shape[2]).T @ b.reshape(-1, b.shape[2])
+
+    def spread(self, joint: Float[Array, "D D"]) -> Float[Array, "J q q"]:
+        return namespace(joint, self.A).einsum("jad,jbd->jab", self.A @ joint, self.A)
+
+
+class SparseCouplings(Couplings):
+    """A_eo as a list of entries, sorted by level, and the pairs of entries within each level.
+
+    Attributes
+    ----------
+    level, column, value
+        Level of e, column of o and z_e'W z_o of each entry; value has shape (E, q).
+    pair_level, pair_cell, pair_value
+        Level, position in the lower triangle of a D x D matrix (flattened) and outer product of the
+        values of each pair, flattened, shapes (P,), (P,) and (P, q * q).
+    n_levels, n_columns
+        J and D.
+    """
+
+    level: Int[Array, " E"]
+    column: Int[Array, " E"]
+    value: Float[Array, "E q"]
+    pair_level: Int[Array, " P"]
+    pair_cell: Int[Array, " P"]
+    pair_value: Float[Array, "P qq"]
+    n_levels: int = eqx.field(static=True)
+    n_columns: int = eqx.field(static=True)
+
+    @classmethod
+    def build(cls, level: np.ndarray, column: np.ndarray, value: Array, J: int, D: int) -> "SparseCouplings":
+        """Pair the entries, which are sorted by level."""
+        one, other = _pairs(level)
+        cell = column[one] * D + column[other]
+        products = (value[one][:, :, None] * value[other][:, None, :]).reshape(len(one), -1)
+        return cls(_short(level), _short(column), value, _short(level[one]), _short(cell), products, J, D)
+
+    def fill(self, K: Float[Array, "J q q"]) -> Float[Array, "D D"]:
+        at_pairs = K.reshape(len(K), -1)[self.pair_level]
+        filled = namespace(K, at_pairs).einsum("pq,pq->p", at_pairs, self.pair_value)
+        D = self.n_columns
+        return segment_sum(filled, self.pair_cell, D * D).reshape(D, D)
+
+    def to_own(self, b: Float[Array, "D m"]) -> Float[Array, "J q m"]:
+        through = self.value[:, :, None] * b[self.column][:, None, :]
+        return segment_sum(through, self.level, self.n_levels)
+
+    def to_others(self, b: Float[Array, "J q m"]) -> Float[Array, "D m"]:
+        through = namespace(b, self.value).einsum("eq,eqm->em", self.value, b[self.level])
+        return segment_sum(through, self.column, self.n_columns)
+
+    def spread(self, joint: Float[Array, "D D"]) -> Float[Array, "J q q"]:
+        xp, D = namespace(joint), self.n_columns
+        # A pair off the diagonal stands for two equal terms, transposes of each other.
+        once = xp.where(self.pair_cell // D == self.pair_cell % D, 0.5, 1.0).astype(joint.dtype)
+        at_pairs = once * joint.reshape(-1)[self.pair_cell]
+        half = segment_sum(at_pairs[:, None] * self.pair_value, self.pair_level, self.n_levels)
+        q = self.value.shape[1]
+        half = half.reshape(self.n_levels, q, q)
+        return half + xp.swapaxes(half, 1, 2)
+
+
+def count_pairs(level: Int[np.ndarray, " E"]) -> int:
+    """Return the number of pairs that `SparseCouplings` would list."""
+    entries = np.bincount(level).astype(np.int64)
+    return int((entries * (entries + 1) // 2).sum())
+
+
+def _pairs(level: Int[np.ndarray, " E"]) -> tuple[Int[np.ndarray, " P"], Int[np.ndarray, " P"]]:
+    """Return every pair of entries (i, j), j <= i, of the same level; `level` is sorted."""
+    start = np.searchsorted(level, level)
+    partners = np.arange(len(level)) - start + 1
+    one = np.repeat(np.arange(len(level)), partners)
+    rank = np.arange(len(one)) - np.repeat(np.cumsum(partners) - partners, partners)
+    return one, start[one] + rank
+
+
+def _short(index: np.ndarray) -> np.ndarray:
+    """Use 32-bit indices where they reach: gathers run faster."""
+    return index.astype(np.int32) if len(index) == 0 or index.max() < 2**31 else index
