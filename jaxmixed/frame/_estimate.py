@@ -10,6 +10,8 @@ import numpy as np
 
 from jaxmixed import core
 
+from ._errors import DataError
+
 # A fit is many small kernels, and compiling them takes thousands of times as long as running them once.
 # XLA's newer kernel emitters take twice as long to compile these and run no faster; LLVM's optimiser takes
 # half of what is left, and pays only where there are long loops.
@@ -51,7 +53,7 @@ def simulate(
 ) -> np.ndarray:
     """Draw n responses, shape (n, rows), from a seed or a JAX key."""
     with jax.enable_x64(True):
-        key = jax.random.key(key) if isinstance(key, int | np.integer) else key
+        key = _as_key(key)
         return np.asarray(_compiled_draws()(key, jnp.arange(n), design, theta, beta, sigma))
 
 
@@ -61,3 +63,11 @@ def _compiled_draws() -> Callable[..., jax.Array]:
         return core.simulate(jax.random.fold_in(key, index), design, theta, beta, sigma)
 
     return jax.jit(jax.vmap(draw, in_axes=(None, 0, None, None, None, None)))
+
+
+def _as_key(key: Any) -> jax.Array:
+    if isinstance(key, int | np.integer) and not isinstance(key, bool):
+        return jax.random.key(key)
+    if isinstance(key, jax.Array) and (jnp.issubdtype(key.dtype, jax.dtypes.prng_key) or key.shape == (2,)):
+        return key
+    raise DataError(f"key is {key!r}; expected a whole number as seed, or a key made by jax.random.key.")

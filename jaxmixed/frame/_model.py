@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+
 from jaxmixed import core
 
 from ._data import model_frame
+from ._errors import DataError
 from ._result import LmerResult, fit_response
 
 
@@ -66,6 +69,10 @@ def lmer(
     Days          10.467
     Name: estimate, dtype: float64
     """
+    if not isinstance(reml, bool):
+        raise DataError(f"reml is {reml!r}; expected True for REML or False for maximum likelihood.")
     frame = model_frame(formula, data, weights, offset, context)
+    for array in jax.tree.leaves(frame.design):
+        array.setflags(write=False)
     conditioned = core.condition(frame.design)
     return fit_response(frame, frame.design.y, conditioned, core.plan(conditioned), reml, offset)

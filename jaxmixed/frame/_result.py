@@ -1,6 +1,5 @@
 """The fitted model. Methods unpack, call a function, and label what comes back."""
 
-import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import erfc, sqrt
@@ -13,12 +12,12 @@ from jaxmixed import core
 
 from ._check import check_choice, check_new_response, check_residual
 from ._data import ModelFrame
-from ._errors import ConvergenceWarning, DataError, SingularFitWarning
+from ._errors import DataError
 from ._estimate import estimate, simulate
 from ._explained import Variances, icc, r2, variances
 from ._predict import NewLevels, predict_new, predict_rows
 from ._random import coefficients_frame, effects_frame, normal_quantile, varcorr_frame
-from ._statistics import FitStatistics
+from ._statistics import FitStatistics, warn_of
 from ._summary import Summary, summarise
 
 
@@ -34,7 +33,7 @@ def fit_response(
     stats = core.assemble(conditioned, plan, y, compress=True)
     check_residual(float(stats.scale), y, frame.response)
     result = LmerResult(frame, y, reml, offset, conditioned, plan, stats, estimate(stats, reml))
-    result._warn()
+    warn_of(result)
     return result
 
 
@@ -175,6 +174,10 @@ class LmerResult(FitStatistics):
         check_choice("new_levels", new_levels, ("error", "population", "missing"))
         modes = self._modes if re == "conditional" else None
         beta = self._estimates.beta
+        if newdata is None and offset is not None:
+            raise DataError(
+                "offset was given without newdata; expected it for new rows only, so leave it out."
+            )
         if newdata is None:
             return predict_rows(self.frame, beta, modes)
         if offset is None and self.offset is not None:
@@ -200,6 +203,8 @@ class LmerResult(FitStatistics):
         pandas.DataFrame
             One row for each fitted row, one column for each draw.
         """
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+            raise DataError(f"n is {n!r}; expected the number of responses to draw, 1 or more.")
         estimates = self._estimates
         draws = simulate(self.frame.design, self.theta, estimates.beta, estimates.sigma, n, key)
         return pd.DataFrame(draws.T, index=self.frame.index)
@@ -256,18 +261,3 @@ class LmerResult(FitStatistics):
 
     def _labelled(self, values: np.ndarray, name: str) -> pd.Series:
         return pd.Series(values, index=list(self.frame.fixed_names), name=name)
-
-    def _warn(self) -> None:
-        if not self.converged:
-            message = f"The fit did not converge: {self.message}. Simplify the random terms."
-            warnings.warn(ConvergenceWarning(message), stacklevel=4)
-        elif self.is_degenerate:
-            message = (
-                "The residual variance is zero beside that of the random effects: the response does not vary "
-                "within their levels. Drop the random effects that stand for single rows."
-            )
-            warnings.warn(ConvergenceWarning(message), stacklevel=4)
-        elif self.is_singular:
-            warnings.warn(
-                SingularFitWarning(f"Singular fit: {'; '.join(self.singular_terms)}."), stacklevel=4
-            )

@@ -1,5 +1,6 @@
 """What a fitted model says of itself as a whole: likelihood, sizes, convergence."""
 
+import warnings
 from functools import cached_property
 
 import numpy as np
@@ -7,10 +8,12 @@ import numpy as np
 from jaxmixed import core
 
 from ._data import ModelFrame
+from ._errors import ConvergenceWarning, SingularFitWarning
 from ._random import degenerate_terms
 
 SINGULAR = 1e-4  # lme4's isSingular
-DEGENERATE = 1e5  # random effects so many times larger than the residuals
+DEGENERATE = 1e4  # random effects so many times larger than the residuals
+FLAT = 1e-7  # curvature of the criterion in theta, on the deviance scale
 
 
 class FitStatistics:
@@ -97,9 +100,21 @@ class FitStatistics:
         return degenerate_terms(self.frame.groups, self._conditioned_factors, SINGULAR)
 
     @property
-    def is_degenerate(self) -> bool:
-        """Whether the residual variance is zero beside that of the random effects."""
-        return any(np.abs(factor).max() > DEGENERATE for factor in self._conditioned_factors)
+    def doubts(self) -> str | None:
+        """Why the estimates may not be those sought, in a sentence, or `None`."""
+        if any(np.abs(factor).max() > DEGENERATE for factor in self._conditioned_factors):
+            return (
+                "The residual variance is all but zero beside that of the random effects, so that sigma and "
+                "the standard errors mean nothing: the response hardly varies within their levels."
+            )
+        if not self.converged:
+            return f"The fit did not converge: {self.message}."
+        if np.abs(self.optimum.hessian).max() < FLAT:
+            return (
+                "The variances of the random effects cannot be estimated: the fixed effects already fit "
+                "every level, so leave out one or the other."
+            )
+        return None
 
     @property
     def is_singular(self) -> bool:
@@ -109,3 +124,13 @@ class FitStatistics:
     @cached_property
     def _conditioned_factors(self) -> list[np.ndarray]:
         return core.conditioned_factors(self.theta, self.stats)
+
+
+def warn_of(fit: FitStatistics) -> None:
+    """Warn once, in words, when an answer is in doubt or on the boundary."""
+    caller_of_the_fit = 4  # warn_of, fit_response, lmer or refit, their caller
+    if fit.doubts is not None:
+        warnings.warn(fit.doubts, ConvergenceWarning, stacklevel=caller_of_the_fit)
+    elif fit.is_singular:
+        message = f"Singular fit: {'; '.join(fit.singular_terms)}."
+        warnings.warn(message, SingularFitWarning, stacklevel=caller_of_the_fit)

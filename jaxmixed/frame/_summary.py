@@ -80,13 +80,16 @@ def _facts(fit: LmerResult) -> tuple[tuple[str, str], ...]:
     facts.append(
         (name, f"{fit.criterion:.4f} (log likelihood {fit.llf:.4f}, AIC {fit.aic:.2f}, BIC {fit.bic:.2f})")
     )
-    ending = "converged" if fit.converged else f"not converged: {fit.message}"
-    facts.append(("Optimiser", f"{ending}, {int(fit.optimum.steps)} steps"))
+    steps = int(fit.optimum.steps)
+    ending = "converged" if fit.converged else "not converged"
+    facts.append(("Optimiser", f"{ending}, {steps} step{'s' if steps > 1 else ''}"))
     return tuple(facts)
 
 
 def _notes(fit: LmerResult) -> tuple[str, ...]:
     notes = [f"Singular fit: {what}." for what in fit.singular_terms]
+    if fit.doubts is not None:
+        notes.insert(0, fit.doubts)
     if fit.frame.aliased:
         notes.append(f"Left out as linear combinations of other columns: {', '.join(fit.frame.aliased)}.")
     return tuple(notes)

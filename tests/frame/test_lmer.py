@@ -137,7 +137,7 @@ def test_an_unfinished_fit_warns_and_says_so(monkeypatch, sleepstudy):
     assert [w.filename for w in caught] == [__file__]
     assert not fit.converged
     assert fit.message == jm.core.RESULTS[stopped]
-    assert f"not converged: {fit.message}" in str(fit.summary())
+    assert f"did not converge: {fit.message}" in str(fit.summary())
 
 
 # --- what a result is, and what it leaves alone
@@ -237,3 +237,27 @@ def test_a_large_factor_has_too_many_parameters_for_newton():
     np.testing.assert_allclose(fit.sigma**2, cells["var"].mean(), rtol=1e-5)
     np.testing.assert_allclose(found, np.diag(expected), rtol=1e-4)
     np.testing.assert_allclose(fit.params["Intercept"], means["m0"].mean(), rtol=1e-8)
+
+
+@pytest.mark.parametrize("reml", ["ML", None, 1])
+def test_reml_is_true_or_false(sleepstudy, reml):
+    with pytest.raises(jm.DataError, match="expected True for REML"):
+        jm.lmer(SLOPE, sleepstudy, reml=reml)
+
+
+def test_fixed_effects_that_fit_every_level(sleepstudy):
+    """The REML criterion is flat then; lme4 gives 1729.162 too."""
+    with pytest.warns(jm.ConvergenceWarning, match="already fit every level"):
+        fit = jm.lmer("Reaction ~ Subject + (1 | Subject)", sleepstudy)
+    assert fit.criterion == pytest.approx(1729.1621537, abs=1e-6)
+
+
+def test_slopes_of_a_covariate_far_from_zero():
+    """A mean a thousand million standard deviations away costs the intercept its digits, not the slope."""
+    rng = np.random.default_rng(3)
+    g, x = np.repeat(np.arange(30), 8), rng.normal(size=240)
+    b = rng.normal(size=(30, 2))
+    y = x + b[g, 0] + b[g, 1] * x / 2 + rng.normal(size=240)
+    near, far = (jm.lmer("y ~ x + (x | g)", pd.DataFrame({"g": g, "x": x + m, "y": y})) for m in (0.0, 1e9))
+    assert far.criterion == pytest.approx(near.criterion, rel=1e-8)
+    assert far.tvalues["x"] == pytest.approx(near.tvalues["x"], rel=1e-6)

@@ -202,3 +202,19 @@ def test_simulated_responses(slope_fit):
     pd.testing.assert_frame_equal(few, more.iloc[:, :2])
     pd.testing.assert_frame_equal(few, slope_fit.simulate(2, key=jax.random.key(7)))
     assert slope_fit.refit(more[4]).converged
+
+
+@pytest.mark.parametrize(("n", "key"), [(0, 1), (1.5, 1), (True, 1), (2, "a"), (2, None), (2, True)])
+def test_draws_are_checked(slope_fit, n, key):
+    with pytest.raises(jm.DataError, match="expected"):
+        slope_fit.simulate(n, key)
+
+
+def test_an_offset_is_for_new_rows(slope_fit):
+    with pytest.raises(jm.DataError, match="offset was given without newdata"):
+        slope_fit.predict(offset=np.ones(180))
+
+
+def test_the_data_of_a_fit_cannot_be_changed(slope_fit):
+    with pytest.raises(ValueError, match="read-only"):
+        slope_fit.frame.design.y[:] = 0
