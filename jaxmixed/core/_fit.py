@@ -35,7 +35,7 @@ class Fit(NamedTuple):
     theta
         Estimate, lme4's order, relative to sigma, diagonal of Lambda not negative, shape (k,).
     criterion
-        -2 log likelihood, ML or REML, up to the last evaluated step.
+        -2 log likelihood, ML or REML, at the last point evaluated, half a decrement from that at theta.
     gradient, hessian
         Derivatives of the criterion in the conditioned coordinates of theta.
     decrement

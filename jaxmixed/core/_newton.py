@@ -43,9 +43,10 @@ class Minimum(NamedTuple):
 
     Attributes
     ----------
-    x, value, gradient, hessian
-        The best point, and the function at the last point evaluated: a converged x is one Newton step
-        further.
+    x
+        The best point. After convergence it is one Newton step from the last point evaluated.
+    value, gradient, hessian
+        The function and its derivatives at the last point evaluated.
     decrement
         g'H^-1g, twice the predicted distance to the minimum in units of the function.
     steps
