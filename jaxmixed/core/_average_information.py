@@ -25,7 +25,8 @@ def value_gradient_information(theta: Theta, structure: Crossed, stats: SuffStat
 
     def value(theta):
         solved = structure.solve(relative_factors(theta, stats.blocks), stats.C)
-        return deviance(solved.reduced, stats, reml), solved
+        profiled = profile_out(solved.reduced.schur)
+        return deviance(solved.reduced, profiled, stats, reml), solved
 
     (criterion, solved), gradient = jax.value_and_grad(value, has_aux=True)(theta)
     factors = relative_factors(theta, stats.blocks)

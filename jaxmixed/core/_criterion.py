@@ -75,10 +75,9 @@ def _profile_out(schur):
     return Profiled(logdet, inverse, gamma, schur[-1, -1] - schur[-1, :-1] @ gamma)
 
 
-def deviance(reduced: Reduced, stats: SuffStats, reml: bool) -> Scalar:
-    """Return the criterion, given the eliminated random effects."""
+def deviance(reduced: Reduced, profiled: Profiled, stats: SuffStats, reml: bool) -> Scalar:
+    """Return the criterion, given that random and fixed effects have been eliminated."""
     xp = namespace(reduced.schur, stats.scale)
-    profiled = profile_out(reduced.schur)
     dof = stats.n - stats.p if reml else stats.n
     logdet = reduced.logdet - stats.log_weights
     if reml:
@@ -90,7 +89,8 @@ def deviance(reduced: Reduced, stats: SuffStats, reml: bool) -> Scalar:
 def conditioned_criterion(theta: Theta, stats: SuffStats, reml: bool) -> Scalar:
     """Return the criterion at a theta in the coordinates of z~."""
     factors = relative_factors(theta, stats.blocks)
-    return deviance(stats.structure.reduce(factors, stats.C), stats, reml)
+    reduced = stats.structure.reduce(factors, stats.C)
+    return deviance(reduced, profile_out(reduced.schur), stats, reml)
 
 
 def criterion(theta: Theta, stats: SuffStats, reml: bool = True) -> Scalar:
@@ -124,7 +124,8 @@ def criterion(theta: Theta, stats: SuffStats, reml: bool = True) -> Scalar:
     >>> round(float(core.criterion(np.array([0.5]), stats)), 4)
     43.494
     """
-    return deviance(reduce(theta, stats), stats, reml)
+    reduced = reduce(theta, stats)
+    return deviance(reduced, profile_out(reduced.schur), stats, reml)
 
 
 def reduce(theta: Theta, stats: SuffStats) -> Reduced:
@@ -163,4 +164,6 @@ def estimates(theta: Theta, stats: SuffStats, reml: bool = True) -> Estimates:
     half = solve_upper(stats.R, profiled.inverse)
     vcov = solve_upper(stats.R, half.T) * (pwrss / dof)
     xp = namespace(pwrss)
-    return Estimates(beta, (vcov + vcov.T) / 2, xp.sqrt(pwrss / dof), deviance(reduced, stats, reml))
+    return Estimates(
+        beta, (vcov + vcov.T) / 2, xp.sqrt(pwrss / dof), deviance(reduced, profiled, stats, reml)
+    )
