@@ -199,7 +199,7 @@ def _nested_unequal(rng) -> tuple[RandomTerm, ...]:
     klass, school = np.repeat(np.arange(len(school)), pupils), np.repeat(school, pupils)
     pupil = np.arange(len(klass))
     shuffle = rng.permutation(np.repeat(pupil, 2))
-    return tuple(_term(rng, c[shuffle], 1) for c in (pupil, klass, school))
+    return tuple(_term(rng, c[shuffle], 1) for c in (school, klass, pupil))
 
 
 def _crossed(rng, levels: tuple[int, ...], q: tuple[int, ...], n: int = 70) -> tuple[RandomTerm, ...]:

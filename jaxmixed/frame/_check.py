@@ -1,13 +1,13 @@
 """Whether data can be fitted: one error, in one sentence, before anything is compiled."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ._columns import Source, listed, unknown_column
+from ._columns import Source, counted, listed, unknown_column
 from ._errors import DataError, FormulaError
 from ._formula import ParsedFormula
 
@@ -23,9 +23,8 @@ def check_bars(parsed: ParsedFormula, random: bool) -> None:
         )
     if not random and parsed.bars:
         raise FormulaError(
-            f"Found the random term of {parsed.bars[0].name!r} in {parsed.text!r}; a linear regression "
-            f"has none, "
-            f"so remove it or fit a mixed model with jm.lmer."
+            f"Found the random term of {parsed.bars[0].name!r} in {parsed.text!r}; "
+            f"a linear regression has none, so remove it or fit a mixed model with jm.lmer."
         )
 
 
@@ -50,8 +49,8 @@ def check_new_response(y: Any, n: int, name: str, offset: np.ndarray | None) -> 
         )
     if not np.isfinite(y).all():
         raise DataError(
-            f"y has {np.sum(~np.isfinite(y))} values that are not finite; expected {n} finite numbers, "
-            f"so fit the model to a frame without those rows."
+            f"y has {counted(int(np.sum(~np.isfinite(y))), 'infinite or missing value')}; expected "
+            f"{n} finite numbers, so fit the model to a frame without those rows."
         )
     check_response(y, offset, name)
     return y
@@ -86,13 +85,18 @@ def check_finite(values: np.ndarray, name: str) -> None:
         bad = int(np.sum(~np.isfinite(values)))
         kind = "infinite" if np.isinf(values).any() else "undefined (NaN)"
         raise DataError(
-            f"{name!r} is {kind} in {bad} of {len(values)} rows; expected finite numbers, "
+            f"{name!r} is {kind} in {bad} of {counted(len(values), 'row')}; expected finite numbers, "
             f"so transform it differently, or set these values to missing to drop their rows."
         )
 
 
 def check_matrix(matrix: np.ndarray, names: tuple[str, ...]) -> None:
-    """Check that a model matrix is finite."""
+    """Check that a model matrix is finite, and that no column is called as the intercept is."""
+    if names.count("Intercept") > 1:
+        raise DataError(
+            "The column 'Intercept' of data has the name of the model's intercept; expected another name, "
+            "so rename the column, or write 0 + Intercept where it stands for the intercept."
+        )
     if not np.isfinite(matrix).all():
         first = int(np.flatnonzero(~np.isfinite(matrix).all(axis=0))[0])
         check_finite(matrix[:, first], names[first])
@@ -106,8 +110,9 @@ def check_rows(n: int, n_dropped: int, dropped_by: Mapping[str, int]) -> None:
         )
     if n == 0:
         counts = ", ".join(f"{name}: {count}" for name, count in dropped_by.items())
+        rows = f"All {n_dropped} rows have" if n_dropped > 1 else "The only row has"
         raise DataError(
-            f"All {n_dropped} rows have a missing value ({counts}); expected complete rows, so leave out the "
+            f"{rows} a missing value ({counts}); expected complete rows, so leave out the "
             f"variables that are mostly missing, or fill them."
         )
 
@@ -116,8 +121,8 @@ def check_columns(p: int, n: int) -> None:
     """Check that there are fewer fixed effects than rows."""
     if p >= n:
         raise DataError(
-            f"The model has {p} fixed effects for {n} rows; expected fewer effects than rows, "
-            f"so use fewer terms or more data."
+            f"The model has {counted(p, 'fixed effect')} for {counted(n, 'row')}; expected fewer "
+            f"effects than rows, so use fewer terms or more data."
         )
 
 
@@ -138,14 +143,13 @@ def check_group(
         if len(names) == 1:
             raise DataError(
                 f"The grouping factor {name!r} has {n_levels} levels for {n} rows; expected fewer levels "
-                f"than rows, or "
-                f"the effect of a level cannot be told from the residual, so group the rows or supply "
-                f"known weights."
+                f"than rows, or the effect of a level cannot be told from the residual, so group the "
+                f"rows or supply known weights."
             )
         raise DataError(
             f"The random term of {name!r} has {effects} random effects ({n_levels} levels x "
-            f"{listed(names)}) for {n} rows; "
-            f"expected fewer effects than rows, so use fewer columns in the term."
+            f"{listed(names)}) for {n} rows; expected fewer effects than rows, so use fewer "
+            f"columns in the term."
         )
 
 
@@ -154,10 +158,30 @@ def check_overlap(name: str, columns: tuple[str, ...]) -> None:
     repeated = sorted({column for column in columns if columns.count(column) > 1})
     if repeated:
         raise FormulaError(
-            f"The random terms of {name!r} have {listed(repeated)} more than once; expected each effect "
-            f"once, "
-            f"so write 0 + x in one of them, or merge them."
+            f"The random terms of {name!r} have {listed(repeated)} more than once; expected each "
+            f"effect once, so write 0 + x in one of them, or merge them."
         )
+
+
+def check_random_columns(name: str, columns: tuple[str, ...], z: np.ndarray) -> None:
+    """Check that no column of a random term is zero throughout."""
+    zero = ~z.any(axis=0)
+    if zero.any():
+        raise DataError(
+            f"The random term of {name!r} has the column {columns[int(np.argmax(zero))]!r}, zero in every "
+            f"row; expected a column with other values, so leave it out or check the data."
+        )
+
+
+def check_left_side(response: str, terms: Iterable[str]) -> None:
+    """Check that the response is not a covariate too."""
+    name = response.strip("`")
+    for term in terms:
+        if name in [piece.strip("`") for piece in term.split(":")]:
+            raise FormulaError(
+                f"The response {name!r} is on the right-hand side too, in the term {term!r}; expected "
+                f"other covariates, so remove that term."
+            )
 
 
 def row_values(values: Any, name: str, data: Source) -> np.ndarray:
@@ -166,6 +190,14 @@ def row_values(values: Any, name: str, data: Source) -> np.ndarray:
         if values not in data:
             raise unknown_column(values, data.columns, name)
         values = data.read(values)
+    elif isinstance(values, pd.Series) and data.labelled and len(values) == len(data):
+        if not values.index.equals(data.index):
+            raise DataError(
+                f"{name} has other row labels than the data, or another order of them; expected the same, "
+                f"so reindex it to the data, or pass .to_numpy() to go by position."
+            )
+    if np.asarray(values).dtype.kind in "cmM":
+        raise DataError(f"{name} is not numeric; expected a column's name or one real number for each row.")
     try:
         array = pd.array(values, dtype="Float64").to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError):
@@ -177,9 +209,8 @@ def row_values(values: Any, name: str, data: Source) -> np.ndarray:
             ) from None
     if array.shape != (len(data),):
         raise DataError(
-            f"{name} has shape {array.shape}, but data has {len(data)} rows; expected one number for "
-            f"each row, "
-            f"shape ({len(data)},)."
+            f"{name} has shape {array.shape}, but data has {counted(len(data), 'row')}; expected one "
+            f"number for each row, shape ({len(data)},)."
         )
     return array
 
@@ -194,6 +225,6 @@ def check_weights(weights: np.ndarray) -> None:
     ]:
         if bad.any():
             raise DataError(
-                f"weights has {int(bad.sum())} {kind} values; expected positive finite numbers, "
-                f"so correct them or leave these rows out of data."
+                f"weights has {counted(int(bad.sum()), f'{kind} value')}; expected positive finite numbers, "
+                f"so correct {'it' if bad.sum() == 1 else 'them'}, or leave such rows out of data."
             )

@@ -6,7 +6,7 @@ formula names, and becomes a pandas frame.
 
 import difflib
 import keyword
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,6 +16,12 @@ import pandas as pd
 from ._errors import DataError
 
 NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal"}
+# What pandas infers of values that are neither numbers nor levels, in words.
+NEITHER = {
+    "complex": "complex numbers",
+    **dict.fromkeys(("timedelta", "timedelta64"), "durations"),
+    **dict.fromkeys(("date", "datetime", "datetime64", "time", "period"), "dates or times"),
+}
 
 
 @dataclass(frozen=True)
@@ -87,11 +93,14 @@ class Source:
         Labels of the rows.
     get
         Returns a column, by its exact name, as a pandas Series.
+    labelled
+        Whether the row labels are the user's own, as in pandas, and not mere positions.
     """
 
     columns: pd.Index
     index: pd.Index
     get: Callable[[str], pd.Series]
+    labelled: bool = False
 
     def __len__(self) -> int:
         return len(self.index)
@@ -118,7 +127,7 @@ def open_data(data: Any, what: str = "data") -> Source:
         If `data` is no data frame, or two of its columns share a name.
     """
     if isinstance(data, pd.DataFrame):
-        source = Source(data.columns, data.index, lambda name: cast(pd.Series, data[name]))
+        source = Source(data.columns, data.index, lambda name: cast(pd.Series, data[name]), True)
     else:
         source = _open_narwhals(data, what)
     if not source.columns.is_unique:
@@ -140,9 +149,8 @@ def _open_narwhals(data: Any, what: str) -> Source:
             "call .collect() on it" if hasattr(data, "collect") else "convert it with pandas.DataFrame(...)"
         )
         raise DataError(
-            f"{what} is of type {type(data).__name__}; expected a data frame (pandas, polars, or another "
-            f"that "
-            f"narwhals reads), so {remedy}."
+            f"{what} is of type {type(data).__name__}; expected a data frame (pandas, polars, or "
+            f"another that narwhals reads), so {remedy}."
         ) from None
 
     def get(name: str) -> pd.Series:
@@ -167,7 +175,7 @@ def unknown_column(name: str, columns: Iterable[Any], where: str, what: str = "d
     elif lower or near:
         remedy = f"did you mean {' or '.join(map(repr, dict.fromkeys(lower + near)))}?"
     else:
-        remedy = f"the columns are {listed(known)}"
+        remedy = f"the columns are {listed(known)}" if known else f"{what} has no columns at all"
     return DataError(
         f"Column {name!r} of {where} is not in {what}; {remedy}{'' if remedy.endswith('?') else '.'}"
     )
@@ -180,6 +188,11 @@ def listed(values: Iterable[Any], limit: int = 8) -> str:
     return shown + (f" and {len(values) - limit} more" if len(values) > limit else "")
 
 
+def counted(n: int, noun: str) -> str:
+    """Write out a number of things: "1 row", "2 rows"."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
 def read_column(series: pd.Series) -> Column:
     """Read a column as a covariate: numbers stay numbers; text, categories and booleans are factors."""
     dtype = series.dtype
@@ -187,16 +200,13 @@ def read_column(series: pd.Series) -> Column:
         return Numbers(series.to_numpy(dtype=np.float64))
     if isinstance(dtype, pd.CategoricalDtype) or dtype.kind == "b":
         return read_factor(series)
-    if dtype.kind in "cmM":
-        kind = {"c": "complex numbers", "m": "durations", "M": "dates or times"}[dtype.kind]
+    inferred = pd.api.types.infer_dtype(series, skipna=True) if dtype.kind in "OcmM" else ""
+    if inferred in NEITHER:
         raise DataError(
-            f"Column {series.name!r} holds {kind}; expected numbers, text, booleans or categories, so "
-            f"convert it "
-            f"to numbers, or to text if its values are levels."
+            f"Column {series.name!r} holds {NEITHER[inferred]}; expected numbers, text, booleans or "
+            f"categories, so convert it to numbers, or to text if its values are levels."
         )
-    if pd.api.types.is_numeric_dtype(dtype) or (
-        dtype.kind == "O" and pd.api.types.infer_dtype(series, skipna=True) in NUMBERS
-    ):
+    if pd.api.types.is_numeric_dtype(dtype) or inferred in NUMBERS:
         return Numbers(pd.array(series, dtype="Float64").to_numpy(dtype=np.float64, na_value=np.nan))
     return read_factor(series)
 
@@ -205,8 +215,21 @@ def read_factor(values: pd.Series) -> Factor:
     """Read a column as a factor, whatever its type."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         return Factor(values.cat.codes.to_numpy().astype(np.int64), values.cat.categories)
-    codes, levels = pd.factorize(values)
+    what = "A factor" if values.name is None else f"Column {values.name!r}"
+    try:
+        codes, levels = pd.factorize(values)
+    except TypeError:
+        kind = next(type(value).__name__ for value in values if not isinstance(value, Hashable))
+        raise DataError(
+            f"{what} holds values of type {kind}; expected numbers, text, booleans or categories, "
+            f"so convert it to one of them."
+        ) from None
     levels = pd.Index(levels)
+    if levels.dtype.kind == "f" and np.isinf(levels.to_numpy(dtype=np.float64)).any():
+        raise DataError(
+            f"{what} holds infinite values; expected levels, so correct them, or set them to missing to "
+            f"drop their rows."
+        )
     if levels.dtype.kind == "f" and (levels == np.floor(levels)).all():
         levels = levels.astype(np.int64)  # whole numbers turn float where some are missing
     order = _order(levels)

@@ -113,7 +113,7 @@ def model_frame(
         A pandas or polars frame, or any other that narwhals reads.
     weights
         Prior weights, the residual variance of row i being sigma^2 / w_i: the name of a column,
-        or one positive number for each row of `data`, by position.
+        or one positive number for each row of `data`, by position; a Series must have its row labels.
     offset
         Known part of the mean, in the same forms; added to the formula's `offset()` terms.
     context
@@ -156,6 +156,7 @@ def model_frame(
 
     matrices, specs = build_matrices(parts, compiled, frame, context)
     for matrix in matrices.values():
+        check.check_left_side(parsed.response, matrix.terms)
         check.check_matrix(matrix.values, matrix.names)
     fixed = matrices[parsed.fixed]
     independent = independent_columns(fixed.values)
@@ -192,8 +193,9 @@ def _warn(n_dropped: int, n_rows: int, dropped_by: dict[str, int], aliased: tupl
     caller_of_the_fit = 4  # _warn, model_frame, the function that fits, its caller
     if n_dropped:
         counts = ", ".join(f"{name}: {count}" for name, count in dropped_by.items())
+        was = "was" if n_dropped == 1 else "were"
         warnings.warn(
-            f"{n_dropped} of {n_rows} rows were dropped for missing values ({counts}).",
+            f"{n_dropped} of {n_rows} rows {was} dropped for missing values ({counts}).",
             DroppedRowsWarning,
             stacklevel=caller_of_the_fit,
         )

@@ -159,9 +159,8 @@ def parse_bar(inner: str) -> list[Bar]:
     if not columns or not group:
         side = "before" if not columns else "after"
         raise FormulaError(
-            f"Nothing stands {side} the bar in '({inner})'; expected covariates, a bar and a grouping "
-            f"factor, "
-            f"as in '(1 | g)'."
+            f"Nothing stands {side} the bar in '({inner})'; expected covariates, a bar and a "
+            f"grouping factor, as in '(1 | g)'."
         )
     rhs = right_hand_side(split_terms(columns), f"({inner})")
     if rhs == "0":
@@ -185,9 +184,8 @@ def _factor(text: str, inner: str) -> str:
     if CALL.fullmatch(text) and all(contexts(text)[text.index("(") + 1 : -1]):
         return python(text, whole=True)
     raise FormulaError(
-        f"The grouping factor {text!r} in '({inner})' is malformed; expected column names joined by ':' "
-        f"or '/', "
-        f"as in '(1 | a:b)' or '(1 | a/b)'; give each further factor its own term."
+        f"The grouping factor {text!r} in '({inner})' is malformed; expected column names joined by "
+        f"':' or '/', as in '(1 | a:b)' or '(1 | a/b)'; give each further factor its own term."
     )
 
 

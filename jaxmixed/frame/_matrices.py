@@ -21,6 +21,7 @@ from formulaic.errors import DataMismatchWarning, FormulaicError
 from formulaic.transforms import TRANSFORMS
 from formulaic.utils.stateful_transforms import stateful_eval
 
+from ._columns import listed
 from ._errors import DataError, FormulaError
 from ._formula import NAME, plain
 
@@ -92,11 +93,14 @@ def _cannot_read(part: str, error: Exception) -> FormulaError:
     return FormulaError(f"Cannot read {part!r}: {reason}; expected terms as in 'x + log(z) + a:b'.")
 
 
-@lru_cache(maxsize=1024)
 def names_in(expression: str) -> tuple[str, ...]:
     """Return the names an expression looks up, in order; backticked ones without the backticks."""
-    if NAME.fullmatch(expression):
-        return (plain(expression),)
+    return (plain(expression),) if NAME.fullmatch(expression) else _names(expression)[0]
+
+
+@lru_cache(maxsize=1024)
+def _names(expression: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names an expression looks up, and those of the functions it calls."""
     quoted: dict[str, str] = {}
 
     def alias(match: re.Match) -> str:
@@ -116,12 +120,14 @@ def names_in(expression: str) -> tuple[str, ...]:
         for node in nodes
         if node.id not in bound and id(node) not in called
     )
-    return tuple(dict.fromkeys(unquoted.get(name, name) for _, _, name in loaded))
+    names = dict.fromkeys(unquoted.get(name, name) for _, _, name in loaded)
+    functions = {node.id: None for node in nodes if id(node) in called and node.id not in bound}
+    return tuple(names), tuple(functions)
 
 
 def in_scope(name: str) -> bool:
     """Whether a name that is no column means something inside a call all the same."""
-    return name in FUNCTIONS or name in TRANSFORMS or hasattr(builtins, name)
+    return name in FUNCTIONS or name in TRANSFORMS or isinstance(getattr(builtins, name, None), type)
 
 
 @dataclass(frozen=True)
@@ -158,10 +164,25 @@ def build_matrices(
         key = f"part{i}"
         if part not in built and key in matrices:
             spec = matrices[key].model_spec
+            _check_levels(spec)
             terms = {str(term): range(where.start, where.stop) for term, where in spec.term_slices.items()}
             values = np.array(matrices[key], dtype=np.float64).reshape(n, len(spec.column_names))
             built[part] = Matrix(values, tuple(spec.column_names), terms)
     return built, matrices.model_spec
+
+
+def _check_levels(spec: Any) -> None:
+    """Check that no term lost its columns because a factor has one level."""
+    for term, columns in spec.term_slices.items():
+        if columns.start < columns.stop:
+            continue
+        for item in term.factors:
+            levels = spec.encoder_state.get(item.expr, (None, {}))[1].get("categories", ())
+            if len(levels) == 1:
+                raise DataError(
+                    f"The factor {plain(item.expr)!r} has one level ({listed(levels)}); expected at least "
+                    f"two, so leave it out."
+                )
 
 
 def _materialise(formula: Any, data: pd.DataFrame, context: Mapping[str, Any]) -> Any:
@@ -172,14 +193,23 @@ def _materialise(formula: Any, data: pd.DataFrame, context: Mapping[str, Any]) -
         try:
             return formula.get_model_matrix(data, context={**FUNCTIONS, **context}, **options)
         except DataMismatchWarning as error:
-            levels = re.search(r"\{.*\}", str(error))
+            levels = re.search(r"\{(.*)\}", str(error))
+            shown = re.sub(r"np\.\w+\((.*?)\)", r"\1", levels[1] if levels else str(error))
             raise DataError(
-                f"newdata has levels of a fixed-effects factor that the fit did not see: "
-                f"{levels[0] if levels else error}; expected levels of the fitted data only, so leave "
-                f"these rows out."
+                f"newdata has levels of a fixed-effects factor that the fit did not see: {shown}; "
+                f"expected levels of the fitted data only, so leave these rows out."
             ) from None
         except Exception as error:  # whatever a user's expression raises
-            raise _cannot_evaluate("the formula", error) from error
+            specs = [formula] if isinstance(formula, Formula) else [spec.formula for spec in formula]
+            expressions = [item.expr for item in _factors(specs) if item.eval_method.value == "python"]
+            raise _cannot_evaluate("the formula", expressions, error, data, context) from error
+
+
+def _factors(formulas: list[Any]) -> Any:
+    for formula in formulas:
+        for part in formula._flatten() if hasattr(formula, "_flatten") else (formula,):
+            for term in part:
+                yield from term.factors
 
 
 def evaluate(expression: str, data: pd.DataFrame, context: Mapping[str, Any], state: dict) -> pd.Series:
@@ -189,7 +219,7 @@ def evaluate(expression: str, data: pd.DataFrame, context: Mapping[str, Any], st
         with np.errstate(all="ignore"):
             value = stateful_eval(expression, scope, None, state, None)
     except Exception as error:
-        raise _cannot_evaluate(repr(expression), error) from error
+        raise _cannot_evaluate(repr(expression), [expression], error, data, context) from error
     value = getattr(value, "__wrapped__", value)
     if np.shape(value) != (len(data),):
         raise FormulaError(
@@ -199,7 +229,21 @@ def evaluate(expression: str, data: pd.DataFrame, context: Mapping[str, Any], st
     return pd.Series(value)
 
 
-def _cannot_evaluate(what: str, error: Exception) -> FormulaError:
+def _cannot_evaluate(
+    what: str, expressions: list[str], error: Exception, data: pd.DataFrame, context: Mapping[str, Any]
+) -> FormulaError:
+    known = {**TRANSFORMS, **FUNCTIONS, **context}
+    for name in [name for expression in expressions for name in _names(expression)[1]]:
+        if name in data:
+            return FormulaError(
+                f"Cannot evaluate {what}: {name!r} is a column of data, so {name}(...) calls no function; "
+                f"expected another name for the column, so rename it."
+            )
+        if name not in known and not hasattr(builtins, name):
+            return FormulaError(
+                f"Cannot evaluate {what}: there is no function {name!r}; expected one that is known, so "
+                f"compute its values as a column beforehand, or (in jm.lmer) pass it in context=."
+            )
     message = " ".join(str(error).split()).rstrip(".")
     return FormulaError(
         f"Cannot evaluate {what}: {type(error).__name__}: {message}; check the expression and the "

@@ -35,7 +35,7 @@ def lmer(
     reml
         Restricted likelihood (default) or likelihood.
     weights
-        Prior weights: a column name, or one positive number a row.
+        Prior weights: a column name, or one positive number a row (a Series must have the frame's index).
     offset
         Known part of the mean: a column name, or one number a row.
     context

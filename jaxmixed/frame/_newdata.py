@@ -126,11 +126,27 @@ def unseen_levels(frame: ModelFrame, new: NewDesign) -> None:
     for labels, unseen in zip(frame.groups, new.unseen, strict=True):
         if unseen:
             raise DataError(
-                f"newdata has levels of {labels.name!r} that the fit did not see: {listed(unseen)}; "
-                f"expected known levels "
-                f"such as {listed(labels.levels, 3)}, so leave these rows out, or pass "
+                f"newdata has levels of {labels.name!r} that the fit did not see: {listed(unseen)}"
+                f"{_other_type(unseen, labels.levels)}; expected known levels such as "
+                f"{listed(labels.levels, 3)}, so correct them, leave these rows out, or pass "
                 f"new_levels='population' or 'missing'."
             )
+
+
+def _other_type(unseen: Iterable[Any], levels: Iterable[Any]) -> str:
+    """Say that an unseen label is written as a known level is, but is of another type."""
+
+    def described(value: Any) -> str:
+        return f"the text {value!r}" if isinstance(value, str) else f"the {type(value).__name__} {value}"
+
+    known = {str(level): level for level in levels}
+    for label in unseen:
+        if str(label) in known:
+            level = known[str(label)]
+            if type(label) is type(level):  # of an interaction, whose levels are text
+                return " (in columns of another type than in the fit)"
+            return f" (found {described(label)}, while the fit has {described(level)})"
+    return ""
 
 
 def _needed(frame: ModelFrame, parts: tuple[str, ...], random: bool) -> Iterable[str]:
@@ -155,9 +171,10 @@ def _covariate(frame: ModelFrame, source: Source, name: str) -> Column:
         codes = find_levels(column, levels)
         unseen = (codes < 0) & ~column.missing
         if unseen.any():
+            labels = name_rows([column], unseen)
             raise DataError(
-                f"newdata has levels of {name!r} that the fit did not see: "
-                f"{listed(name_rows([column], unseen))}; expected {listed(levels)}, "
+                f"newdata has levels of {name!r} that the fit did not see: {listed(labels)}"
+                f"{_other_type(labels, levels)}; expected {listed(levels)}, "
                 f"so leave these rows out or correct them."
             )
         return Factor(codes, levels)

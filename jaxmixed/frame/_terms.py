@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ..core._design import RandomTerm
-from ._check import check_group, check_overlap
+from ._check import check_group, check_overlap, check_random_columns
 from ._columns import Factor, read_factor
 from ._errors import DataError
 from ._formula import Bar, plain
@@ -40,6 +40,7 @@ def random_terms(
         check_overlap(labels.name, labels.columns)
         check_group(labels.name, len(grouping.levels), blocks, n, weighted)
         z = join_columns(mine, matrices)
+        check_random_columns(labels.name, labels.columns, z)
         sizes = tuple(len(block) for block in blocks)
         found.append((RandomTerm(z, grouping.codes, len(grouping.levels), sizes), labels))
     found.sort(key=lambda pair: -pair[0].n_levels)
@@ -66,8 +67,7 @@ def grouping_column(
     if column.missing.any():
         raise DataError(
             f"The grouping expression {expression!r} is missing in {int(column.missing.sum())} of "
-            f"{len(frame)} rows; "
-            f"expected a level for each row, so compute it as a column beforehand."
+            f"{len(frame)} rows; expected a level for each row, so compute it as a column beforehand."
         )
     return column
 

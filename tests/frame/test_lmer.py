@@ -80,8 +80,10 @@ def test_scales_do_not_matter(sleepstudy, slope_fit, y_scale):
 def test_weights_by_name_and_by_number(sleepstudy):
     w = 1.0 + np.arange(180) % 3
     named = jm.lmer(INTERCEPT, sleepstudy.assign(w=w), weights="w")
-    for numbers in (w, list(w), pd.Series(w, index=range(180, 0, -1))):
+    for numbers in (w, list(w), pd.Series(w, index=sleepstudy.index)):
         same(named, jm.lmer(INTERCEPT, sleepstudy, weights=numbers))
+    with pytest.raises(jm.DataError, match="weights has other row labels than the data"):
+        jm.lmer(INTERCEPT, sleepstudy, weights=pd.Series(w, index=range(180, 0, -1)))
     doubled = jm.lmer(INTERCEPT, sleepstudy, weights=2 * w)
     np.testing.assert_allclose(doubled.params, named.params, rtol=1e-6)
     np.testing.assert_allclose(doubled.scale, 2 * named.scale, rtol=1e-6)

@@ -82,3 +82,9 @@ def test_regression_without_bars(sleep):
     frame = model_frame("Reaction ~ Days", sleep, random=False)
     assert frame.design.terms == ()
     assert new_design(frame, sleep).X.shape == (180, 2)
+
+
+def test_known_levels_of_another_type(sleep):
+    frame = model_frame("Reaction ~ Days + (1 | Subject)", sleep)
+    with pytest.raises(DataError, match="found the int 308, while the fit has the text '308'"):
+        unseen_levels(frame, new_design(frame, pd.DataFrame({"Days": [1.0], "Subject": [308]})))

@@ -183,8 +183,8 @@ def test_refit_keeps_weights_offset_and_dropped_rows(gappy):
     [
         (np.ones(3), r"y has shape \(3,\)"),
         (np.ones((180, 1)), r"y has shape \(180, 1\)"),
-        (np.r_[np.nan, np.arange(179)], "1 values that are not finite"),
-        (np.r_[np.inf, np.arange(179)], "1 values that are not finite"),
+        (np.r_[np.nan, np.arange(179)], "1 infinite or missing value"),
+        (np.r_[np.inf, np.arange(179)], "1 infinite or missing value"),
         (np.ones(180), "constant"),
         (["a"] * 180, "not numeric"),
     ],
