@@ -14,7 +14,7 @@ import pandas as pd
 from ._check import check_alpha
 from ._data import ModelFrame, model_frame
 from ._least_squares import LeastSquares, least_squares
-from ._newdata import new_design
+from ._predict import predict_new
 from ._summary import Section, Summary, coefficient_table, format_p
 
 
@@ -128,9 +128,7 @@ class LmResult:
         """
         if newdata is None:
             return self.fittedvalues
-        new = new_design(self._frame, newdata, random=False)
-        mean = new.X @ self.params.to_numpy() + (0.0 if new.offset is None else new.offset)
-        return pd.Series(mean, new.index, name="predicted")
+        return predict_new(self._frame, newdata, self.params.to_numpy(), None, "error", None)
 
     def summary(self) -> Summary:
         """Return the regression as text, to print, or as HTML in a notebook."""

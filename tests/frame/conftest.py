@@ -59,3 +59,22 @@ def zero_variance_fit() -> jm.LmerResult:
 def correlated_fit() -> jm.LmerResult:
     """Return a fit whose covariance matrix has rank two of three."""
     return quietly("angle ~ recipe + temp + (recipe | replicate)", jm.datasets.load("cake"))
+
+
+# Frames in which only the right-hand side means anything.
+
+
+@pytest.fixture(scope="module")
+def sleep() -> pd.DataFrame:
+    subjects = np.repeat([str(s) for s in range(308, 326)], 10)
+    response = np.random.default_rng(3).normal(size=180)
+    return pd.DataFrame({"Reaction": response, "Days": np.tile(np.arange(10), 18), "Subject": subjects})
+
+
+@pytest.fixture(scope="module")
+def cake() -> pd.DataFrame:
+    """Replicates 1 to 15, recipes A to C, temperatures 175 to 225 as text."""
+    rows = [(r, recipe, str(t)) for r in range(1, 16) for recipe in "ABC" for t in range(175, 226, 10)]
+    cake = pd.DataFrame(rows, columns=["replicate", "recipe", "temperature"])
+    angle = np.random.default_rng(4).normal(size=270)
+    return cake.assign(angle=angle, temp=cake.temperature.astype(int))

@@ -15,19 +15,6 @@ SUBJECTS = np.repeat([str(s) for s in range(308, 326)], 10)
 RNG = np.random.default_rng(3)
 
 
-@pytest.fixture(scope="module")
-def sleep():
-    return pd.DataFrame({"Reaction": RNG.normal(size=180), "Days": DAYS, "Subject": SUBJECTS})
-
-
-@pytest.fixture(scope="module")
-def cake():
-    """Replicates 1 to 15, recipes A to C, temperatures 175 to 225 as text."""
-    rows = [(r, recipe, str(t)) for r in range(1, 16) for recipe in "ABC" for t in range(175, 226, 10)]
-    cake = pd.DataFrame(rows, columns=["replicate", "recipe", "temperature"])
-    return cake.assign(angle=RNG.normal(size=270), temp=cake.temperature.astype(int))
-
-
 # --- the fixed part, against the model matrices of R 4.2.2
 
 

@@ -9,23 +9,6 @@ from jaxmixed.frame._data import model_frame
 from jaxmixed.frame._errors import AliasedColumnsWarning, DataError
 from jaxmixed.frame._newdata import new_design, unseen_levels
 
-DAYS = np.tile(np.arange(10), 18)
-SUBJECTS = np.repeat([str(s) for s in range(308, 326)], 10)
-RNG = np.random.default_rng(3)
-
-
-@pytest.fixture(scope="module")
-def sleep():
-    return pd.DataFrame({"Reaction": RNG.normal(size=180), "Days": DAYS, "Subject": SUBJECTS})
-
-
-@pytest.fixture(scope="module")
-def cake():
-    """Replicates 1 to 15, recipes A to C, temperatures 175 to 225 as text."""
-    rows = [(r, recipe, str(t)) for r in range(1, 16) for recipe in "ABC" for t in range(175, 226, 10)]
-    cake = pd.DataFrame(rows, columns=["replicate", "recipe", "temperature"])
-    return cake.assign(angle=RNG.normal(size=270), temp=cake.temperature.astype(int))
-
 
 def test_new_data_repeat_the_fit(cake):
     fixed = "angle ~ scale(temp) + recipe + poly(temp, 2) + offset(temp)"
