@@ -7,8 +7,8 @@ import numpy as np
 
 from jaxmixed import core
 
-from ._data import ModelFrame
 from ._errors import ConvergenceWarning, SingularFitWarning
+from ._fitted import FittedModel
 from ._random import degenerate_terms
 
 SINGULAR = 1e-4  # lme4's isSingular
@@ -16,15 +16,8 @@ DEGENERATE = 1e4  # random effects so many times larger than the residuals
 FLAT = 1e-7  # curvature of the criterion in theta, on the deviance scale
 
 
-class FitStatistics:
+class FitStatistics(FittedModel):
     """The part of a result that is about the fit, not about its effects or rows."""
-
-    frame: ModelFrame
-    reml: bool
-    y: np.ndarray
-    stats: core.SuffStats
-    optimum: core.Fit
-    _estimates: core.Estimates
 
     @property
     def criterion(self) -> float:
@@ -52,11 +45,6 @@ class FitStatistics:
         return self.criterion + float(np.log(self.nobs)) * self.n_parameters
 
     @property
-    def nobs(self) -> int:
-        """Number of rows fitted."""
-        return len(self.y)
-
-    @property
     def ngroups(self) -> dict[str, int]:
         """Number of levels of every grouping factor."""
         return {
@@ -73,16 +61,6 @@ class FitStatistics:
     def scale(self) -> float:
         """Residual variance sigma^2, of a row of weight one."""
         return self.sigma**2
-
-    @property
-    def sigma(self) -> float:
-        """Residual standard deviation, of a row of weight one."""
-        return float(self._estimates.sigma)
-
-    @property
-    def theta(self) -> np.ndarray:
-        """Elements of the relative covariance factors, in lme4's order."""
-        return self.optimum.theta
 
     @property
     def converged(self) -> bool:
@@ -120,10 +98,6 @@ class FitStatistics:
     def is_singular(self) -> bool:
         """Whether a variance is zero or a correlation perfect."""
         return bool(self.singular_terms)
-
-    @cached_property
-    def _conditioned_factors(self) -> list[np.ndarray]:
-        return core.conditioned_factors(self.theta, self.stats)
 
 
 def warn_of(fit: FitStatistics) -> None:

@@ -1,0 +1,77 @@
+"""What a fitted model holds, and the pieces of arithmetic that its tables share.
+
+`LmerResult` is put together from four views of a `FittedModel`, each a module: its fixed part, its
+random part, its rows, and the fit as a whole.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from jaxmixed import core
+
+from ._data import ModelFrame
+from ._explained import Variances, variances
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FittedModel:
+    """A model, its data and its optimum; everything else is computed when first asked for."""
+
+    frame: ModelFrame
+    y: np.ndarray
+    reml: bool
+    offset: Any = field(repr=False)
+    _conditioned: core.Conditioned = field(repr=False)
+    _plan: core.Plan = field(repr=False)
+    stats: core.SuffStats = field(repr=False)
+    optimum: core.Fit = field(repr=False)
+
+    @property
+    def theta(self) -> np.ndarray:
+        """Elements of the relative covariance factors, in lme4's order."""
+        return self.optimum.theta
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation, of a row of weight one."""
+        return float(self._estimates.sigma)
+
+    @property
+    def nobs(self) -> int:
+        """Number of rows fitted."""
+        return len(self.y)
+
+    @cached_property
+    def _estimates(self) -> core.Estimates:
+        return core.estimates(self.theta, self.stats, self.reml)
+
+    @cached_property
+    def _variances(self) -> Variances:
+        return variances(self.frame.design, self._estimates.beta, self._factors, self.sigma)
+
+    @cached_property
+    def _factors(self) -> list[np.ndarray]:
+        return core.relative_factors(self.theta, self.stats.blocks)
+
+    @cached_property
+    def _conditioned_factors(self) -> list[np.ndarray]:
+        return core.conditioned_factors(self.theta, self.stats)
+
+    @cached_property
+    def _all_levels(self) -> core.SuffStats:
+        return core.assemble(self._conditioned, self._plan, self.y, compress=False)
+
+    @cached_property
+    def _modes(self) -> tuple[np.ndarray, ...]:
+        return core.ranef_modes(self.theta, self._all_levels)
+
+    @cached_property
+    def _effects(self) -> tuple[core.RandomEffects, ...]:
+        return core.ranef(self.theta, self._estimates.sigma, self._all_levels)
+
+    def _labelled(self, values: np.ndarray, name: str) -> pd.Series:
+        return pd.Series(values, index=list(self.frame.fixed_names), name=name)
