@@ -1,6 +1,7 @@
 """Linear mixed models in JAX: lme4's models, fitted in a line, in batches, or inside your own program."""
 
 from . import core as core, datasets as datasets
+from .frame._compare import anova as anova
 from .frame._errors import (
     AliasedColumnsWarning as AliasedColumnsWarning,
     ConvergenceWarning as ConvergenceWarning,
@@ -8,6 +9,7 @@ from .frame._errors import (
     DroppedRowsWarning as DroppedRowsWarning,
     FormulaError as FormulaError,
     JaxmixedWarning as JaxmixedWarning,
+    RefitWarning as RefitWarning,
     SingularClusterWarning as SingularClusterWarning,
     SingularFitWarning as SingularFitWarning,
 )

@@ -6,15 +6,54 @@ Arrays keep the dtype they come with; nothing here reads column names or changes
 """
 
 from ._conditioning import Conditioned as Conditioned, condition as condition
+from ._constraint import Constraint as Constraint, constraints as constraints
 from ._covariance import relative_factor as relative_factor, relative_factors as relative_factors
 from ._criterion import Estimates as Estimates, criterion as criterion, estimates as estimates
 from ._crossed import Crossed as Crossed
+from ._curvature import Information as Information, curvature as curvature, information as information
 from ._design import Design as Design, RandomTerm as RandomTerm
+from ._distributions import f_pvalue as f_pvalue, t_pvalue as t_pvalue
+from ._effective_df import EffectiveDf as EffectiveDf, effective_df as effective_df
 from ._fit import Fit as Fit, fit as fit
+from ._inference import (
+    VarianceParameters as VarianceParameters,
+    kenward_roger as kenward_roger,
+    satterthwaite as satterthwaite,
+    variance_parameters as variance_parameters,
+    wald as wald,
+)
+from ._leave_out import (
+    Refit as Refit,
+    deletions as deletions,
+    rank_deficient as rank_deficient,
+    refit as refit,
+    without as without,
+    without_rows as without_rows,
+)
+from ._nested import Nested as Nested, NestedPatterns as NestedPatterns
 from ._newton import RESULTS as RESULTS
+from ._profile import AT_END as AT_END, FOUND as FOUND, Point as Point, profile_point as profile_point
 from ._ranef import RandomEffects as RandomEffects, ranef as ranef, ranef_modes as ranef_modes
+from ._reference import (
+    FTest as FTest,
+    Reference as Reference,
+    TTest as TTest,
+    UncertainVariances as UncertainVariances,
+)
+from ._row_variance import (
+    RowPrediction as RowPrediction,
+    prior_variance as prior_variance,
+    row_prediction as row_prediction,
+    row_variance as row_variance,
+)
+from ._sandwich import (
+    Sandwich as Sandwich,
+    SandwichKind as SandwichKind,
+    sandwich as sandwich,
+    sandwich_df as sandwich_df,
+)
 from ._simulate import simulate as simulate
-from ._structure import Plan as Plan
+from ._structure import Curvature as Curvature, Plan as Plan
 from ._suffstats import (
     SuffStats as SuffStats,
     assemble as assemble,
@@ -22,4 +61,10 @@ from ._suffstats import (
     conditioned_factors as conditioned_factors,
     plan as plan,
     suffstats as suffstats,
+)
+from ._variance_scales import (
+    Scale as Scale,
+    Scaled as Scaled,
+    on_scale as on_scale,
+    variance_positions as variance_positions,
 )

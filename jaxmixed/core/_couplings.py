@@ -11,6 +11,8 @@ from jaxtyping import Float, Int
 
 from ._types import Array, namespace, segment_sum
 
+CHUNK = 2**22  # meetings of rows and entries held at a time
+
 
 class Couplings(eqx.Module):
     """Cross products of the levels of e with the D columns of the other factors."""
@@ -31,6 +33,12 @@ class Couplings(eqx.Module):
     def spread(self, joint: Float[Array, "D D"]) -> Float[Array, "J q q"]:
         """Return A_jo joint A_oj of each level, for a symmetric matrix."""
 
+    @abc.abstractmethod
+    def through(
+        self, joint: Float[Array, "D D"], level: Int[Array, " m"], columns: Int[Array, "m v"]
+    ) -> Float[Array, "m q v"]:
+        """Return (A_eo joint)[level, :, columns], a level and a few columns of o for each row."""
+
 
 class DenseCouplings(Couplings):
     """A_eo as an array: when most levels of e meet most columns of the others."""
@@ -49,6 +57,11 @@ class DenseCouplings(Couplings):
 
     def spread(self, joint: Float[Array, "D D"]) -> Float[Array, "J q q"]:
         return namespace(joint, self.A).einsum("jad,jbd->jab", self.A @ joint, self.A)
+
+    def through(
+        self, joint: Float[Array, "D D"], level: Int[Array, " m"], columns: Int[Array, "m v"]
+    ) -> Float[Array, "m q v"]:
+        return namespace(joint, self.A).swapaxes((self.A @ joint)[level[:, None], :, columns], 1, 2)
 
 
 class SparseCouplings(Couplings):
@@ -106,6 +119,19 @@ class SparseCouplings(Couplings):
         half = half.reshape(self.n_levels, q, q)
         return half + xp.swapaxes(half, 1, 2)
 
+    def through(
+        self, joint: Float[Array, "D D"], level: Int[Array, " m"], columns: Int[Array, "m v"]
+    ) -> Float[Array, "m q v"]:
+        # How many entries a level has decides shapes: levels are concrete, here and in the couplings.
+        first, last = (np.searchsorted(self.level, np.asarray(level), side) for side in ("left", "right"))
+        pieces = np.array_split(np.arange(len(first)), 1 + (last - first).sum() // CHUNK)
+        sums = []
+        for piece in pieces:
+            row, entry = _runs(first[piece], (last - first)[piece])
+            met = joint[self.column[entry][:, None], columns[piece][row]]
+            sums.append(segment_sum(self.value[entry][:, :, None] * met[:, None, :], row, len(piece)))
+        return namespace(joint, self.value).concatenate(sums)
+
 
 def count_pairs(level: Int[np.ndarray, " E"]) -> int:
     """Return the number of pairs that `SparseCouplings` would list."""
@@ -116,10 +142,16 @@ def count_pairs(level: Int[np.ndarray, " E"]) -> int:
 def _pairs(level: Int[np.ndarray, " E"]) -> tuple[Int[np.ndarray, " P"], Int[np.ndarray, " P"]]:
     """Return every pair of entries (i, j), j <= i, of the same level; `level` is sorted."""
     start = np.searchsorted(level, level)
-    partners = np.arange(len(level)) - start + 1
-    one = np.repeat(np.arange(len(level)), partners)
-    rank = np.arange(len(one)) - np.repeat(np.cumsum(partners) - partners, partners)
-    return one, start[one] + rank
+    return _runs(start, np.arange(len(level)) - start + 1)
+
+
+def _runs(
+    first: Int[np.ndarray, " m"], length: Int[np.ndarray, " m"]
+) -> tuple[Int[np.ndarray, " P"], Int[np.ndarray, " P"]]:
+    """Return the members first, first + 1, ... of runs of some lengths, each after the run it is of."""
+    run = np.repeat(np.arange(len(first)), length)
+    rank = np.arange(len(run)) - np.repeat(np.cumsum(length) - length, length)
+    return run, first[run] + rank
 
 
 def _short(index: np.ndarray) -> np.ndarray:

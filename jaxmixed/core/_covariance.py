@@ -7,6 +7,7 @@ column, as lme4 does, so theta is relative to sigma.
 
 import functools
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -55,6 +56,13 @@ def pack(factor: Float[Array, "q q"], blocks: Blocks) -> Theta:
     return factor[positions(blocks)]
 
 
+@functools.cache
+def symmetric_basis(blocks: Blocks) -> np.ndarray:
+    """Return d Psi / d psi, shape (k, q, q): psi lists the lower triangles of Psi as theta lists Lambda's."""
+    half = basis(blocks)
+    return np.maximum(half, half.swapaxes(1, 2))
+
+
 def split(theta: Theta, blocks: tuple[Blocks, ...]) -> list[Theta]:
     """Cut theta into one piece for each grouping factor."""
     ends = np.cumsum([0, *map(n_theta, blocks)])
@@ -69,6 +77,39 @@ def relative_factors(theta: Theta, blocks: tuple[Blocks, ...]) -> list[Float[Arr
 def pack_all(factors: list[Float[Array, "q q"]], blocks: tuple[Blocks, ...]) -> Theta:
     """Return theta, the inverse of `relative_factors`."""
     return namespace(*factors).concatenate([pack(f, b) for f, b in zip(factors, blocks, strict=True)])
+
+
+class Covariances(NamedTuple):
+    """Elements of every Psi = Lambda Lambda', listed as theta lists Lambda's, as functions of theta.
+
+    Attributes
+    ----------
+    values
+        Shape (k,).
+    jacobian
+        d psi_i / d theta_a, shape (k, k).
+    hessian
+        d^2 psi_i / d theta_a d theta_b, constant, shape (k, k, k).
+    """
+
+    values: Float[Array, " k"]
+    jacobian: Float[Array, "k k"]
+    hessian: Float[Array, "k k k"]
+
+
+def covariances(theta: Theta, blocks: tuple[Blocks, ...]) -> Covariances:
+    """Return the elements of Psi with their derivatives."""
+    xp, ends = namespace(theta), np.cumsum([0, *map(n_theta, blocks)])
+    values, jacobian, hessian = [], [], []
+    for L, b, start, end in zip(relative_factors(theta, blocks), blocks, ends, ends[1:], strict=False):
+        E, (row, column), beside = basis(b).astype(theta.dtype), positions(b), (start, len(theta) - end)
+        slope, curve = E @ L.T, E[:, None] @ E.swapaxes(1, 2)
+        slope, curve = slope + slope.swapaxes(1, 2), curve + curve.swapaxes(2, 3)
+        values.append((L @ L.T)[row, column])
+        jacobian.append(xp.pad(slope[:, row, column].T, ((0, 0), beside)))
+        inside = np.moveaxis(curve[:, :, row, column], 2, 0)
+        hessian.append(np.pad(inside, ((0, 0), beside, beside)))
+    return Covariances(xp.concatenate(values), xp.concatenate(jacobian), np.concatenate(hessian))
 
 
 def is_diagonal(blocks: tuple[Blocks, ...]) -> np.ndarray:

@@ -17,8 +17,10 @@ import numpy as np
 from jaxtyping import Float
 
 from ._couplings import Couplings
+from ._crossed_curvature import crossed_curvature
+from ._crossed_posterior import CrossedPosterior, crossed_posterior
 from ._dense import logdet_gram
-from ._structure import Between, Factors, Levels, Reduced, between, eliminate
+from ._structure import Between, Curvature, Directions, Factors, Levels, Reduced, between, eliminate
 from ._types import Array, namespace
 
 Sizes = tuple[tuple[int, int], ...]
@@ -70,6 +72,9 @@ class Crossed(Levels):
     def reduce(self, factors: Factors, C: Float[Array, "c c"]) -> Reduced:
         return self.solve(factors, C).reduced
 
+    def curvature(self, factors: Factors, directions: Directions, C: Float[Array, "c c"]) -> Curvature:
+        return crossed_curvature(self, factors, directions, C)
+
     def solve(self, factors: Factors, C: Float[Array, "c c"]) -> Solved:
         """Eliminate all random effects, and keep what later solves can use again."""
         xp = namespace(factors[0], self.A)
@@ -87,9 +92,8 @@ class Crossed(Levels):
         W = self._left(factors, self._columns(solved.K))
         return C - xp.einsum("jic,jid->cd", self.B, solved.K @ self.B) - W.T @ (solved.inverse @ W)
 
-    def modes(self, factors: Factors, v: Float[Array, " c"]) -> tuple[Float[Array, "J q"], ...]:
-        xp = namespace(v, self.A)
-        return self.modes_from(factors, self.solve(factors, xp.zeros((len(v), len(v)), v.dtype)), v)
+    def posterior(self, factors: Factors, C: Float[Array, "c c"]) -> CrossedPosterior:
+        return crossed_posterior(self, factors, self.solve(factors, C))
 
     def modes_from(
         self, factors: Factors, solved: Solved, v: Float[Array, " c"]
@@ -100,19 +104,6 @@ class Crossed(Levels):
         known = self.couplings.to_own(b_others[:, None])[:, :, 0]
         b = namespace(v, known).einsum("jik,jk->ji", solved.K, self.B @ v - known)
         return self._by_term(b, [piece.reshape(J, q) for piece, (J, q) in self._pieces(b_others)])
-
-    def mode_covariances(self, factors: Factors) -> tuple[Float[Array, "J q q"], ...]:
-        xp = namespace(factors[0], self.A)
-        c = self.B.shape[2]
-        _, K, _, inverse = self.solve(factors, xp.zeros((c, c), self.A.dtype))
-        joint = self._left_transposed(factors, self._left_transposed(factors, inverse).T)
-        own = K + K @ self.couplings.spread(joint) @ K
-        others, first = [], 0
-        for J, q in self.sizes:
-            block = joint[first : first + J * q, first : first + J * q].reshape(J, q, J, q)
-            others.append(xp.einsum("jajb->jab", block))
-            first += J * q
-        return self._by_term(own, others)
 
     def times(self, b: tuple[Float[Array, "J q m"], ...]) -> tuple[Float[Array, "J q m"], ...]:
         """Return Z'WZ b for random effects b, one array a term."""

@@ -17,9 +17,9 @@ their QR decomposition.
 from typing import NamedTuple
 
 import equinox as eqx
-import numpy as np
 from jaxtyping import Float, Int
 
+from ._nested_posterior import NestedPosterior
 from ._structure import Between, Factors, Levels, Reduced, Structure, between, eliminate
 from ._types import Array, namespace, segment_sum
 
@@ -50,54 +50,9 @@ class Nested(Levels):
     def reduce(self, factors: Factors, C: Float[Array, "c c"]) -> Reduced:
         return _eliminate_all(self.rows, self.parents, self.order, factors, C).reduced
 
-    def modes(self, factors: Factors, v: Float[Array, " c"]) -> tuple[Float[Array, "J q"], ...]:
-        xp = namespace(v, *self.rows)
-        _, K, rest = self._eliminated(factors)
-        known = v[None, :]
-        modes: list[Array] = []
-        for K_l, rest_l, parent in self._inwards(K, rest):
-            known = _to_children(known, parent, len(rest_l))
-            b = xp.einsum("jik,jkw,jw->ji", K_l, rest_l, known)
-            known = xp.concatenate([-b, known], axis=1)
-            modes.append(b)
-        return self._unpadded(modes)
-
-    def mode_covariances(self, factors: Factors) -> tuple[Float[Array, "J q q"], ...]:
-        xp = namespace(*self.rows)
-        _, K, rest = self._eliminated(factors)
-        joint = xp.zeros((1, 0, 0), K[0].dtype)
-        covariances: list[Array] = []
-        for K_l, rest_l, parent in self._inwards(K, rest):
-            joint = _to_children(joint, parent, len(rest_l))
-            slope = -K_l @ rest_l[:, :, : joint.shape[1]]
-            cross = slope @ joint
-            own = K_l + cross @ xp.swapaxes(slope, 1, 2)
-            joint = xp.concatenate(
-                [
-                    xp.concatenate([own, cross], axis=2),
-                    xp.concatenate([xp.swapaxes(cross, 1, 2), joint], axis=2),
-                ],
-                axis=1,
-            )
-            covariances.append(own)
-        return self._unpadded(covariances)
-
-    def _eliminated(self, factors: Factors) -> "Eliminated":
-        c = self.rows[-1].shape[2] - self.rows[-1].shape[1]
-        C = np.zeros((c, c), self.rows[0].dtype)
-        return _eliminate_all(self.rows, self.parents, self.order, factors, C)
-
-    def _inwards(self, K: list, rest: list):
-        """Go through the factors from the outermost to the innermost."""
-        return zip(reversed(K), reversed(rest), [None, *reversed(self.parents)], strict=True)
-
-    def _unpadded(self, padded: list) -> tuple:
-        """Pick the real levels, and put outermost-first results in the order of the terms."""
-        by_term = {
-            t: values[slots]
-            for t, values, slots in zip(self.order, reversed(padded), self.slots, strict=True)
-        }
-        return tuple(by_term[t] for t in sorted(by_term))
+    def posterior(self, factors: Factors, C: Float[Array, "c c"]) -> NestedPosterior:
+        reduced, K, rest = _eliminate_all(self.rows, self.parents, self.order, factors, C)
+        return NestedPosterior(reduced, tuple(K), tuple(rest), self.slots, self.parents, self.order)
 
 
 class NestedPatterns(Structure):
@@ -133,11 +88,6 @@ def _to_parents(values, parent, size: int):
     return segment_sum(values, parent, size)
 
 
-def _to_children(values, parent, size: int):
-    """Give every child its parent's value."""
-    return namespace(values).repeat(values, size // len(values), axis=0) if parent is None else values[parent]
-
-
 def _between_all(rows, order, counts) -> tuple[Between, ...]:
     xp = namespace(*rows)
     by_term = {}
@@ -149,14 +99,13 @@ def _between_all(rows, order, counts) -> tuple[Between, ...]:
 
 
 def _eliminate_all(rows, parents, order, factors: Factors, C, counts=None) -> Eliminated:
-    xp = namespace(factors[0], *rows)
     rows, K, rest = list(rows), [], []
-    logdet = xp.zeros((), C.dtype)
+    logdet = C[0, 0] * 0
     for level, t in enumerate(order):
         q = rows[level].shape[1]
         own, outer = rows[level][:, :, :q], rows[level][:, :, q:]
         log_dets, K_l = eliminate(factors[t], own)
-        taken = xp.einsum("jiv,jik,jkw->jvw", outer, K_l, outer)
+        taken = namespace(K_l, outer).einsum("jiv,jik,jkw->jvw", outer, K_l, outer)
         first = 0
         for above in range(level + 1, len(rows)):
             size, width = rows[above].shape[:2]

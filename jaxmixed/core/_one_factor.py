@@ -16,7 +16,21 @@ from jaxtyping import Float, Int
 
 from ._design import RandomTerm
 from ._patterns import bucket, pad_rows, same_rows
-from ._structure import Between, Factors, Levels, Plan, Reduced, Structure, between, eliminate
+from ._structure import (
+    Between,
+    Curvature,
+    Directions,
+    Factors,
+    Levels,
+    Plan,
+    Posterior,
+    Reduced,
+    RowTerm,
+    Structure,
+    between,
+    both_ways,
+    eliminate,
+)
 from ._types import Array, namespace, segment_sum
 
 
@@ -32,16 +46,46 @@ class OneFactor(Levels):
         return (between(a, self.B[:, :, -1] ** 2, xp.ones_like(a[:, 0])),)
 
     def reduce(self, factors: Factors, C: Float[Array, "c c"]) -> Reduced:
+        return self.posterior(factors, C).reduced
+
+    def curvature(self, factors: Factors, directions: Directions, C: Float[Array, "c c"]) -> Curvature:
+        (E,), (J, q, c), k = directions, self.B.shape, len(directions[0])
+        logdet, K, F, W = _working(factors[0], self.A)
+        xp = namespace(F, E, self.B)
+        R = W @ self.B
+        Y = xp.einsum("kab,jbc->jakc", E, R).reshape(J * q, k * c)
+        FY = (F @ Y.reshape(J, q, k * c)).reshape(J * q, k * c)
+        return Curvature(
+            logdet.sum(),
+            C - xp.einsum("jic,jid->cd", self.B, K @ self.B),
+            xp.einsum("jab,kab->k", F, E),
+            -(R.reshape(J * q, c).T @ Y).reshape(c, k, c).swapaxes(0, 1),
+            -_pairs_of_traces(F @ E[:, None]).sum(2),
+            both_ways((Y.T @ FY).reshape(k, c, k, c).swapaxes(1, 2)),
+        )
+
+    def posterior(self, factors: Factors, C: Float[Array, "c c"]) -> "OneFactorPosterior":
         logdet, K = eliminate(factors[0], self.A)
-        xp = namespace(K)
-        return Reduced(logdet.sum(), C - xp.einsum("jic,jid->cd", self.B, K @ self.B))
+        schur = C - namespace(K).einsum("jic,jid->cd", self.B, K @ self.B)
+        return OneFactorPosterior(Reduced(logdet.sum(), schur), K, self.B)
 
-    def modes(self, factors: Factors, v: Float[Array, " c"]) -> tuple[Float[Array, "J q"], ...]:
-        _, K = eliminate(factors[0], self.A)
-        return (namespace(K).einsum("jik,jk->ji", K, self.B @ v),)
 
-    def mode_covariances(self, factors: Factors) -> tuple[Float[Array, "J q q"], ...]:
-        return (eliminate(factors[0], self.A)[1],)
+@dataclass(frozen=True, eq=False)
+class OneFactorPosterior(Posterior):
+    """The random effects of one factor given the data: levels are independent."""
+
+    K: Float[Array, "J q q"]
+    B: Float[Array, "J q c"]
+
+    def modes(self, V: Float[Array, "c v"]) -> tuple[Float[Array, "J q v"], ...]:
+        return (self.K @ (self.B @ V),)
+
+    def covariances(self) -> tuple[Float[Array, "J q q"], ...]:
+        return (self.K,)
+
+    def variances(self, rows: tuple[RowTerm, ...]) -> Float[Array, " m"]:
+        ((z, codes),) = rows
+        return namespace(z, self.K).einsum("mi,mij,mj->m", z, self.K[codes], z)
 
 
 class Patterns(Structure):
@@ -60,6 +104,33 @@ class Patterns(Structure):
         logdet, K = eliminate(factors[0], self.A)
         xp = namespace(K)
         return Reduced(self.counts @ logdet, C - xp.einsum("uij,uijcd->cd", K, self.G))
+
+    def curvature(self, factors: Factors, directions: Directions, C: Float[Array, "c c"]) -> Curvature:
+        (E,) = directions
+        logdet, K, F, W = _working(factors[0], self.A)
+        xp = namespace(F, E, self.G)
+        RR = xp.einsum("uia,uabcd,ujb->uijcd", W, self.G, W)
+        FE = F @ E[:, None]
+        return Curvature(
+            self.counts @ logdet,
+            C - xp.einsum("uij,uijcd->cd", K, self.G),
+            xp.einsum("u,uab,kab->k", self.counts, F, E),
+            -xp.einsum("kab,uabcd->kcd", E, RR),
+            -_pairs_of_traces(FE) @ self.counts,
+            both_ways(xp.einsum("kluab,uabcd->klcd", E[:, None, None] @ FE[None], RR)),
+        )
+
+
+def _working(factor: Float[Array, "q q"], A: Float[Array, "J q q"]):
+    """Return log|M|, K, F = Z'V^-1Z and W = I - A K, which takes Z'W[X y] to Z'V^-1[X y]."""
+    logdet, K = eliminate(factor, A)
+    W = namespace(K).eye(A.shape[-1], dtype=A.dtype) - A @ K
+    return logdet, K, W @ A, W
+
+
+def _pairs_of_traces(FE: Float[Array, "k J q q"]) -> Float[Array, "k k J"]:
+    """Return tr(F_j E_k F_j E_l)."""
+    return namespace(FE).einsum("kjab,ljba->klj", FE, FE)
 
 
 class Merged(NamedTuple):

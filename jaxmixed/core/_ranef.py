@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from jaxtyping import Float
 
-from ._criterion import profile_out, reduce
-from ._structure import Levels
+from ._criterion import profile_out
+from ._structure import Levels, Posterior
 from ._suffstats import SuffStats, conditioned_factors, solve_lower
 from ._types import Array, Scalar, Theta, namespace
 
@@ -33,11 +33,7 @@ class RandomEffects(NamedTuple):
 
 def ranef_modes(theta: Theta, stats: SuffStats) -> tuple[Float[Array, "J q"], ...]:
     """Return the conditional modes of every grouping factor at theta, one (J, q) array each."""
-    xp = namespace(stats.C, theta)
-    gamma = profile_out(reduce(theta, stats).schur).gamma
-    v = xp.concatenate([-gamma, xp.ones(1, stats.C.dtype)])
-    modes = _levels(stats).modes(conditioned_factors(theta, stats), v)
-    return tuple(stats.scale * solve_lower(T, b.T).T for T, b in zip(stats.T, modes, strict=True))
+    return _modes(posterior(theta, stats), stats)
 
 
 def ranef(theta: Theta, sigma: Scalar, stats: SuffStats) -> tuple[RandomEffects, ...]:
@@ -73,15 +69,28 @@ def ranef(theta: Theta, sigma: Scalar, stats: SuffStats) -> tuple[RandomEffects,
     >>> effects.modes[:, 0].round(2)
     array([-2.16,  3.6 ,  1.04, -2.48])
     """
-    modes = ranef_modes(theta, stats)
-    covariances = []
-    for T, K in zip(stats.T, _levels(stats).mode_covariances(conditioned_factors(theta, stats)), strict=True):
+    of_levels, covariances = posterior(theta, stats), []
+    for T, K in zip(stats.T, of_levels.covariances(), strict=True):
         # T^-1 K T^-T for all levels at once: a solve along the first axis of (q, J * q).
         J, q = K.shape[:2]
         half = solve_lower(T, K.transpose(1, 0, 2).reshape(q, J * q)).reshape(q, J, q)
         full = solve_lower(T, half.transpose(2, 1, 0).reshape(q, J * q)).reshape(q, J, q)
         covariances.append(sigma**2 * full.transpose(1, 0, 2))
-    return tuple(RandomEffects(b, V) for b, V in zip(modes, covariances, strict=True))
+    pairs = zip(_modes(of_levels, stats), covariances, strict=True)
+    return tuple(RandomEffects(b, V) for b, V in pairs)
+
+
+def posterior(theta: Theta, stats: SuffStats) -> Posterior:
+    """Eliminate the random effects at theta, keeping what is asked of single levels."""
+    return _levels(stats).posterior(conditioned_factors(theta, stats), stats.C)
+
+
+def _modes(of_levels: Posterior, stats: SuffStats) -> tuple[Float[Array, "J q"], ...]:
+    gamma = profile_out(of_levels.reduced.schur).gamma
+    xp = namespace(stats.C, gamma)
+    v = xp.concatenate([-gamma, xp.ones(1, stats.C.dtype)])
+    pairs = zip(stats.T, of_levels.modes(v[:, None]), strict=True)
+    return tuple(stats.scale * solve_lower(T, b[:, :, 0].T).T for T, b in pairs)
 
 
 def _levels(stats: SuffStats) -> Levels:

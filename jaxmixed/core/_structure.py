@@ -9,18 +9,20 @@ and these two are all that the criterion, beta, sigma and their covariance need.
 """
 
 import abc
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ._small import logdet_inverse
 from ._types import Array, Scalar, namespace
 
 Factors = list[Float[Array, "q q"]]
+Directions = list[Float[Array, "k q q"]]
 
 
 class Reduced(NamedTuple):
@@ -36,6 +38,36 @@ class Reduced(NamedTuple):
 
     logdet: Scalar
     schur: Float[Array, "c c"]
+
+
+class Curvature(NamedTuple):
+    """`Reduced`, with its derivatives along directions in the elements of Psi = Lambda Lambda'.
+
+    V is linear in Psi, so that these hold at singular Psi too, and are all that inference needs.
+
+    Attributes
+    ----------
+    logdet, schur
+        As in `Reduced`.
+    d_logdet, d_schur
+        First derivatives, shapes (k,) and (k, c, c).
+    dd_logdet, dd_schur
+        Second derivatives, shapes (k, k) and (k, k, c, c).
+    """
+
+    logdet: Scalar
+    schur: Float[Array, "c c"]
+    d_logdet: Float[Array, " k"]
+    d_schur: Float[Array, "k c c"]
+    dd_logdet: Float[Array, "k k"]
+    dd_schur: Float[Array, "k k c c"]
+
+
+class Shifted(NamedTuple):
+    """A relative covariance Psi = Lambda Lambda' + shift, for derivatives where the shift is zero."""
+
+    factor: Float[Array, "q q"]
+    shift: Float[Array, "q q"]
 
 
 class Between(NamedTuple):
@@ -64,17 +96,67 @@ class Structure(eqx.Module):
     def reduce(self, factors: Factors, C: Float[Array, "c c"]) -> Reduced:
         """Eliminate all random effects at the given Lambda of each factor."""
 
+    def curvature(self, factors: Factors, directions: Directions, C: Float[Array, "c c"]) -> Curvature:
+        """Eliminate as `reduce` does, and differentiate twice along symmetric directions of Psi.
+
+        By automatic differentiation, hence in JAX; structures that know a closed form use it instead.
+        """
+        sizes = [len(E) for E in directions]
+        ends = np.cumsum(sizes)[:-1]
+
+        def shifted(t):
+            pieces = jnp.split(t, ends)
+            shifts = [jnp.einsum("k,kab->ab", piece, E) for piece, E in zip(pieces, directions, strict=True)]
+            reduced = self.reduce([Shifted(*pair) for pair in zip(factors, shifts, strict=True)], C)
+            return reduced, reduced
+
+        def slope(t):
+            derivative, value = jax.jacfwd(shifted, has_aux=True)(t)
+            return derivative, (value, derivative)
+
+        at = jnp.zeros(sum(sizes), C.dtype)
+        second, (value, first) = jax.jacfwd(slope, has_aux=True)(at)
+        # jacfwd puts the directions last.
+        d, dd = jnp.moveaxis(first.schur, -1, 0), jnp.moveaxis(second.schur, (-2, -1), (0, 1))
+        return Curvature(value.logdet, value.schur, first.logdet, d, second.logdet, dd)
+
+
+class RowTerm(NamedTuple):
+    """The random effects of one grouping factor in some rows: covariates z, and the level of each row."""
+
+    z: Float[Array, "m q"]
+    codes: Int[Array, " m"]
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior(abc.ABC):
+    """All random effects given the data: b | y ~ N(K Z'W(y - X beta), sigma^2 K).
+
+    K = Lambda (I + Lambda'Z'WZLambda)^-1 Lambda' at one Lambda of each factor, never formed as a whole.
+    Not a pytree: it is asked where it is made.
+    """
+
+    reduced: Reduced
+
+    @abc.abstractmethod
+    def modes(self, V: Float[Array, "c v"]) -> tuple[Float[Array, "J q v"], ...]:
+        """Return K Z'W[X y]V, one array a factor: the conditional modes for V = (-beta, 1)."""
+
+    @abc.abstractmethod
+    def covariances(self) -> tuple[Float[Array, "J q q"], ...]:
+        """Return the blocks of K that belong to single levels, one array a factor."""
+
+    @abc.abstractmethod
+    def variances(self, rows: tuple[RowTerm, ...]) -> Float[Array, " m"]:
+        """Return z'Kz of each row, z taking in the effects of all factors."""
+
 
 class Levels(Structure):
     """A structure that still knows every level."""
 
     @abc.abstractmethod
-    def modes(self, factors: Factors, v: Float[Array, " c"]) -> tuple[Float[Array, "J q"], ...]:
-        """Return the conditional modes b = E[b | y], given v = (-beta, 1), one array a factor."""
-
-    @abc.abstractmethod
-    def mode_covariances(self, factors: Factors) -> tuple[Float[Array, "J q q"], ...]:
-        """Return Var(b | y) / sigma^2 at known beta, one array a factor."""
+    def posterior(self, factors: Factors, C: Float[Array, "c c"]) -> Posterior:
+        """Eliminate all random effects, and keep what questions about single levels need."""
 
 
 class Plan(abc.ABC):
@@ -100,8 +182,13 @@ def between(a: Float[Array, "J q"], b2: Float[Array, "J q"], counts: Float[Array
     return Between(squares, (seen * counts[:, None]).sum(0))
 
 
+def both_ways(half: Float[Array, "k k c c"]) -> Float[Array, "k k c c"]:
+    """Return T_kl + T_lk of the halves T_kl = R'E_k F E_l R of the second derivatives of S."""
+    return half + half.swapaxes(0, 1)
+
+
 def eliminate(
-    factor: Float[Array, "q q"], A: Float[Array, "J q q"]
+    factor: Float[Array, "q q"] | Shifted, A: Float[Array, "J q q"]
 ) -> tuple[Float[Array, " J"], Float[Array, "J q q"]]:
     """Return log|M_j| and K_j = Lambda M_j^-1 Lambda', with M_j = Lambda'A_jLambda + I.
 
@@ -111,9 +198,12 @@ def eliminate(
 
     hold at singular Lambda too, and say all that derivatives of any order need.
     """
+    if isinstance(factor, Shifted):
+        return jax.vmap(_eliminate_one, in_axes=(None, None, 0))(*factor, jnp.asarray(A))
     if namespace(factor, A) is np:
         return _eliminate(factor, A)
-    return jax.vmap(_eliminate_one, in_axes=(None, 0))(jnp.asarray(factor), jnp.asarray(A))
+    factor = jnp.asarray(factor)
+    return jax.vmap(_eliminate_one, in_axes=(None, None, 0))(factor, jnp.zeros_like(factor), jnp.asarray(A))
 
 
 def _eliminate(factor, A):
@@ -123,16 +213,17 @@ def _eliminate(factor, A):
 
 
 @jax.custom_jvp
-def _eliminate_one(factor, A):
+def _eliminate_one(factor, shift, A):
+    """Eliminate one level; `shift` is zero and there for its derivative."""
     return _eliminate(factor, A)
 
 
 @_eliminate_one.defjvp
 def _(primals, tangents):
-    (factor, A), (d_factor, dA) = primals, tangents
-    logdet, K = _eliminate_one(factor, A)
+    (factor, shift, A), (d_factor, d_shift, dA) = primals, tangents
+    logdet, K = _eliminate_one(factor, shift, A)
     N = jnp.eye(len(A), dtype=A.dtype) - K @ A
     half = d_factor @ factor.T
-    dPsi = half + half.T
+    dPsi = half + half.T + d_shift
     d_logdet = ((A @ N) * dPsi).sum() + (K * dA).sum()
     return (logdet, K), (d_logdet, N @ dPsi @ N.T - K @ dA @ K)

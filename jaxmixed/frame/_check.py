@@ -73,7 +73,13 @@ def check_alpha(alpha: Any) -> None:
         )
 
 
-def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+def check_count(name: str, value: Any) -> None:
+    """Check that a number of things is a positive whole number."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise DataError(f"{name} is {value!r}; expected a whole number, 1 or more.")
+
+
+def check_choice(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
     """Check that an option has one of its values."""
     if value not in allowed:
         raise DataError(f"{name} is {value!r}; expected one of {', '.join(map(repr, allowed))}.")

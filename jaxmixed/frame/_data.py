@@ -60,6 +60,8 @@ class ModelFrame:
         Number of rows dropped.
     dropped_by
         Number of missing values of each variable that has any.
+    covariates
+        The covariates of the rows kept, by the names used in expressions: numbers, booleans, categories.
     """
 
     formula: ParsedFormula
@@ -73,6 +75,7 @@ class ModelFrame:
     n_dropped: int
     dropped_by: dict[str, int]
     variables: Variables = field(repr=False)
+    covariates: pd.DataFrame = field(repr=False)
     factors: dict[str, pd.Index] = field(repr=False)
     parts: tuple[str, ...] = field(repr=False)
     specs: Any = field(repr=False)
@@ -179,6 +182,7 @@ def model_frame(
         n_dropped=n_dropped,
         dropped_by=dropped_by,
         variables=variables,
+        covariates=frame,
         factors={name: column.levels for name, column in columns.items() if isinstance(column, Factor)},
         parts=parts,
         specs=specs,

@@ -31,3 +31,7 @@ class AliasedColumnsWarning(JaxmixedWarning):
 
 class SingularClusterWarning(JaxmixedWarning):
     """Some clusters cannot be fitted by themselves."""
+
+
+class RefitWarning(JaxmixedWarning):
+    """Models fitted by REML were fitted again by maximum likelihood, to be compared."""

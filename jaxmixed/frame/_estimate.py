@@ -17,6 +17,7 @@ from ._errors import DataError
 # half of what is left, and pays only where there are long loops.
 QUICK = {"xla_cpu_use_fusion_emitters": False}
 QUICKEST = QUICK | {"xla_backend_optimization_level": 0}
+AT_ONCE = 20_000_000  # numbers in the statistics of all the lanes that run side by side
 SMALL = 10_000  # numbers in the statistics, up to which loops are short
 
 
@@ -48,12 +49,47 @@ def _unpack(packed: np.ndarray) -> core.Fit:
     return core.Fit(theta, criterion, gradient, hessian, decrement, np.int64(steps), np.int64(result))
 
 
+def curvature(theta: np.ndarray, stats: core.SuffStats) -> core.Curvature:
+    """Differentiate log|V| and S twice: at once where there is a closed form, else by a compiled program."""
+    if not isinstance(stats.structure, core.Nested | core.NestedPatterns):
+        return core.curvature(theta, stats)
+    with jax.enable_x64(True):
+        return jax.tree.map(np.asarray, _compiled_curvature()(theta, stats))
+
+
+@functools.cache
+def _compiled_curvature() -> Callable[..., core.Curvature]:
+    options = QUICKEST if jax.default_backend() == "cpu" else None
+    return jax.jit(core.curvature, compiler_options=options)
+
+
+def profile_points(
+    held: core.Constraint, targets: np.ndarray, lowest: float, stats: core.SuffStats
+) -> core.Point:
+    """Find many points of profiles, lanes of one program: as many at once as memory allows."""
+    size = sum(leaf.size for leaf in jax.tree.leaves(stats))
+    with jax.enable_x64(True):
+        program = _compiled_profile(min(len(targets), max(1, AT_ONCE // size)))
+        return jax.tree.map(np.asarray, program(held, targets, lowest, stats))
+
+
+@functools.cache
+def _compiled_profile(batch: int) -> Callable[..., core.Point]:
+    def points(held, targets, lowest, stats):
+        def point(lane):
+            return core.profile_point(lane[0], lane[1], lowest, stats)
+
+        return jax.lax.map(point, (held, targets), batch_size=batch)
+
+    return jax.jit(points, compiler_options=QUICKEST if jax.default_backend() == "cpu" else None)
+
+
 def simulate(
     design: core.Design, theta: np.ndarray, beta: np.ndarray, sigma: float, n: int, key: Any
 ) -> np.ndarray:
     """Draw n responses, shape (n, rows), from a seed or a JAX key."""
     with jax.enable_x64(True):
-        key = _as_key(key)
+        key = as_key(key)
         return np.asarray(_compiled_draws()(key, jnp.arange(n), design, theta, beta, sigma))
 
 
@@ -65,7 +101,8 @@ def _compiled_draws() -> Callable[..., jax.Array]:
     return jax.jit(jax.vmap(draw, in_axes=(None, 0, None, None, None, None)))
 
 
-def _as_key(key: Any) -> jax.Array:
+def as_key(key: Any) -> jax.Array:
+    """Return a JAX random key, made from a seed or given."""
     if isinstance(key, int | np.integer) and not isinstance(key, bool):
         return jax.random.key(key)
     if isinstance(key, jax.Array) and (jnp.issubdtype(key.dtype, jax.dtypes.prng_key) or key.shape == (2,)):

@@ -14,6 +14,7 @@ import pandas as pd
 from jaxmixed import core
 
 from ._data import ModelFrame
+from ._estimate import curvature
 from ._explained import Variances, variances
 
 
@@ -48,6 +49,18 @@ class FittedModel:
     @cached_property
     def _estimates(self) -> core.Estimates:
         return core.estimates(self.theta, self.stats, self.reml)
+
+    @cached_property
+    def _curvature(self) -> core.Curvature:
+        return curvature(self.theta, self.stats)
+
+    @cached_property
+    def _variance_parameters(self) -> core.VarianceParameters:
+        return core.variance_parameters(self.theta, self.stats, self.reml, self._curvature)
+
+    @cached_property
+    def _references(self) -> dict[str, core.Reference]:
+        return {}
 
     @cached_property
     def _variances(self) -> Variances:

@@ -1,12 +1,16 @@
 """The fixed part of a fitted model: estimates, standard errors, tests and intervals of beta."""
 
-from math import erfc, sqrt
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from ._fitted import FittedModel
-from ._random import normal_quantile
+from ._references import Ddf, reference
+from ._robust import robust_covariance
+from ._term_tests import WaldTest, anova_table, wald_test
+
+Robust = Literal["CR0", "CR1", "CR2"]
 
 
 class FixedPart(FittedModel):
@@ -19,7 +23,7 @@ class FixedPart(FittedModel):
 
     @property
     def bse(self) -> pd.Series:
-        """Wald standard errors of the fixed effects, at the estimated variance parameters."""
+        """Standard errors of the fixed effects, at the estimated variance parameters."""
         return self._labelled(np.sqrt(np.diagonal(self._estimates.vcov)), "std_error")
 
     @property
@@ -29,20 +33,126 @@ class FixedPart(FittedModel):
 
     @property
     def df(self) -> pd.Series:
-        """Degrees of freedom that `pvalues` and `conf_int` refer to: infinite, the normal distribution."""
-        return self._labelled(np.full(len(self.params), np.inf), "df")
+        """Satterthwaite degrees of freedom of each coefficient; `tidy(ddf=...)` has other methods."""
+        return self._labelled(self._each_coefficient("satterthwaite").df, "df")
 
     @property
     def pvalues(self) -> pd.Series:
-        """Two-sided p values of the Wald z tests."""
-        return self._labelled(np.array([erfc(abs(z) / sqrt(2)) for z in self.tvalues]), "p_value")
+        """Two-sided p values of Satterthwaite's t tests that a coefficient is zero."""
+        return self._labelled(self._each_coefficient("satterthwaite").p_value, "p_value")
 
-    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return Wald confidence intervals of the fixed effects with coverage 1 - alpha."""
-        margin = normal_quantile(alpha) * self.bse
-        return pd.DataFrame({"conf_low": self.params - margin, "conf_high": self.params + margin})
+    def cov_params(
+        self, ddf: Ddf = "satterthwaite", robust: Robust | None = None, cluster: Any = None
+    ) -> pd.DataFrame:
+        """Return the covariance matrix of the fixed effects.
 
-    def cov_params(self) -> pd.DataFrame:
-        """Return the covariance matrix of the fixed effects."""
+        Parameters
+        ----------
+        ddf
+            `"kenward-roger"` adjusts it for small samples; by the other methods it is the same.
+        robust
+            `"CR0"`, `"CR1"` or `"CR2"`: cluster-robust, right even if the random part is wrong.
+        cluster
+            For `robust`: the name of a grouping factor, or one label for each fitted row; by default the
+            outermost grouping factor.
+        """
+        if robust is None:
+            vcov = reference(self, ddf).vcov
+        else:
+            vcov = robust_covariance(self, robust, cluster).vcov
         names = list(self.frame.fixed_names)
-        return pd.DataFrame(self._estimates.vcov, index=names, columns=names)
+        return pd.DataFrame(vcov, index=names, columns=names)
+
+    def wald_test(self, L: Any, ddf: Ddf = "satterthwaite") -> WaldTest:
+        """Test linear hypotheses about the fixed effects, each by t and all jointly by F.
+
+        Parameters
+        ----------
+        L
+            A matrix with a column for each coefficient (or a frame whose columns name some), tested against
+            zero; or text such as `"Days = 10, Intercept - 25*Days = 0"`.
+        ddf
+            `"satterthwaite"`, `"kenward-roger"`, `"wald"` or `"residual"`.
+
+        Returns
+        -------
+        WaldTest
+            `statistic`, `df_num`, `df_den`, `p_value` of the joint test; `table` of the single ones.
+        """
+        return wald_test(self, L, ddf)
+
+    def anova(self, type: Literal[1, 2, 3] = 3, ddf: Ddf = "satterthwaite") -> pd.DataFrame:
+        """Return F tests of the fixed-effects terms.
+
+        Parameters
+        ----------
+        type
+            1: each term after those before it. 2: each after all that do not contain it. 3: each after
+            all others, averaged over the levels of factors.
+        ddf
+            `"satterthwaite"`, `"kenward-roger"`, `"wald"` or `"residual"`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            `sum_sq`, `mean_sq`, `num_df`, `den_df`, `statistic`, `p_value` by term, as lmerTest's anova.
+
+        References
+        ----------
+        Kuznetsova, Brockhoff & Christensen (2017), doi:10.18637/jss.v082.i13.
+        """
+        return anova_table(self, type, ddf)
+
+    def to_marginaleffects(self, df: float = np.inf) -> Any:
+        """Return the fit as a model of the package marginaleffects: marginal means, contrasts and slopes.
+
+        Its functions, plots and `datagrid` take what is returned, and predict with random effects of zero.
+
+        Parameters
+        ----------
+        df
+            Degrees of freedom of every test and interval; infinite, which is normal quantiles, by default.
+
+        Returns
+        -------
+        marginaleffects.classes.ModelAbstract
+            With the rows fitted as its data. An offset given as numbers is the column "(offset)".
+
+        Raises
+        ------
+        ImportError
+            If marginaleffects is not installed: `pip install "jaxmixed[means]"`.
+
+        Notes
+        -----
+        `newdata="balanced"` averages over the levels of factors alike, at the means of numbers, as R's
+        emmeans does. `vcov=` takes another covariance of the fixed effects, an array or a frame such as
+        `fit.cov_params("kenward-roger")`. One `df` serves all tests; for one with degrees of freedom of
+        its own, of each estimate linear in beta, see `fit.wald_test(result.jacobian).table`. If columns
+        are aliased, combinations of levels that never occur are predicted with coefficients of zero for
+        them, where emmeans gives no estimate.
+
+        Predictions are linear in beta, so `eps_vcov=1.0` makes standard errors exact where they come from
+        differences: those of slopes, which keep three digits without it, and those with an offset. Joint F
+        tests need a finite `df`. Importing marginaleffects turns on JAX's double precision for good.
+
+        Examples
+        --------
+        >>> import jaxmixed as jm
+        >>> fit = jm.lmer("angle ~ recipe * temp + (1 | replicate)", jm.datasets.load("cake"))
+        >>> model = fit.to_marginaleffects()
+        >>> model.find_predictors()
+        ['recipe', 'temp']
+
+        Marginal means of the recipes, and their pairwise differences:
+
+        >>> from marginaleffects import avg_comparisons, avg_predictions  # doctest: +SKIP
+        >>> avg_predictions(model, newdata="balanced", by="recipe")  # doctest: +SKIP
+        >>> avg_comparisons(model, newdata="balanced", variables={"recipe": "pairwise"})  # doctest: +SKIP
+        """
+        from ._marginaleffects import MarginalEffectsModel
+
+        return MarginalEffectsModel(self, df)
+
+    def _each_coefficient(self, ddf: Ddf):
+        return reference(self, ddf).t_test(np.eye(len(self.frame.fixed_names)))

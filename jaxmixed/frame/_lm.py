@@ -120,6 +120,12 @@ class LmResult:
         half = stdtrit(self.df_resid, 1 - alpha / 2) * self.bse
         return pd.DataFrame({"conf_low": self.params - half, "conf_high": self.params + half})
 
+    def tidy(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return one row for each coefficient, in broom's columns with underscores for dots."""
+        columns = [self.params, self.bse, self.tvalues, self.pvalues]
+        table = pd.concat(columns, axis=1).join(self.conf_int(alpha))
+        return table.rename_axis("term").reset_index()
+
     def predict(self, newdata: Any = None) -> pd.Series:
         """Return X beta + offset for new rows, NaN where a covariate is missing.
 
@@ -128,7 +134,7 @@ class LmResult:
         """
         if newdata is None:
             return self.fittedvalues
-        return predict_new(self._frame, newdata, self.params.to_numpy(), None, "error", None)
+        return predict_new(self._frame, newdata, self.params.to_numpy())
 
     def summary(self) -> Summary:
         """Return the regression as text, to print, or as HTML in a notebook."""
@@ -206,6 +212,6 @@ def _summary(fit: LmResult) -> Summary:
     return Summary(
         title="Linear regression by ordinary least squares",
         facts=tuple(facts),
-        sections=(Section("Coefficients (t tests, 95% intervals)", coefficient_table(fit, "t")),),
+        sections=(Section("Coefficients (t tests, 95% intervals)", coefficient_table(fit.tidy(), "t")),),
         notes=(aliased,) if fit.aliased else (),
     )

@@ -61,7 +61,9 @@ class NewDesign:
     unseen: tuple[tuple[Any, ...], ...]
 
 
-def new_design(frame: ModelFrame, newdata: Any, random: bool = True, offset: Any = None) -> NewDesign:
+def new_design(
+    frame: ModelFrame, newdata: Any, random: bool = True, offset: Any = None, levels: bool = True
+) -> NewDesign:
     """Read new data for a prediction from a fitted model.
 
     Transforms keep what they learnt in the fit, and factors their levels. Rows with a missing
@@ -77,6 +79,8 @@ def new_design(frame: ModelFrame, newdata: Any, random: bool = True, offset: Any
         Whether to read the random terms too; if not, their columns may be lacking.
     offset
         A further offset for the new rows, a column's name or one number for each row.
+    levels
+        Whether to read the grouping factors of the random terms; if not, no level is known.
 
     Raises
     ------
@@ -87,7 +91,7 @@ def new_design(frame: ModelFrame, newdata: Any, random: bool = True, offset: Any
     given = None if offset is None else row_values(offset, "offset", source)
     n, bars = len(source), frame.formula.bars if random else ()
     parts = frame.parts if random else (frame.formula.fixed,)
-    columns = {name: _covariate(frame, source, name) for name in _needed(frame, parts, random)}
+    columns = {name: _covariate(frame, source, name) for name in _needed(frame, parts, random and levels)}
     complete = np.flatnonzero(complete_rows([columns], given, n)[0])
     data = covariate_frame(
         {name: column.take(complete) for name, column in columns.items()},
@@ -108,10 +112,11 @@ def new_design(frame: ModelFrame, newdata: Any, random: bool = True, offset: Any
     terms, unseen = [], []
     for labels in frame.groups if random else ():
         z = join_columns([bar for bar in bars if bar.group == labels.group], matrices)
-        factors = [_factor(frame, source, expression, data, spread) for expression in labels.group]
-        codes = find_group(factors, labels)
+        group = labels.group if levels else ()
+        factors = [_factor(frame, source, expression, data, spread) for expression in group]
+        codes = find_group(factors, labels) if levels else np.full(n, -1)
         terms.append(NewTerm(spread(z), codes))
-        unseen.append(tuple(name_rows(factors, codes < 0)))
+        unseen.append(tuple(name_rows(factors, codes < 0)) if levels else ())
     return NewDesign(
         X=spread(matrices[frame.formula.fixed].values[:, frame.independent]),
         terms=tuple(terms),
@@ -149,10 +154,10 @@ def _other_type(unseen: Iterable[Any], levels: Iterable[Any]) -> str:
     return ""
 
 
-def _needed(frame: ModelFrame, parts: tuple[str, ...], random: bool) -> Iterable[str]:
+def _needed(frame: ModelFrame, parts: tuple[str, ...], levels: bool) -> Iterable[str]:
     names = [name for name, _ in compile_parts(parts)[1]]
     expressions = list(frame.formula.offsets)
-    if random:
+    if levels:
         expressions += [item for labels in frame.groups for item in labels.group if not NAME.fullmatch(item)]
     names += [name for expression in expressions for name in names_in(expression)]
     return [name for name in dict.fromkeys(names) if name in frame.variables.covariates]

@@ -1,20 +1,26 @@
 """The fitted model. Methods unpack, call a function, and label what comes back."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from jaxmixed import core
 
 from ._check import check_new_response, check_residual
+from ._confidence import Method, Parm, intervals
 from ._data import ModelFrame
 from ._estimate import estimate
-from ._fixed_part import FixedPart
+from ._fixed_part import FixedPart, Robust
+from ._profile import Profile, profile
 from ._random_part import RandomPart
+from ._references import Ddf
 from ._rows import Rows
 from ._statistics import FitStatistics, warn_of
 from ._summary import Summary, summarise
+from ._tidy import glance, tidy
 
 
 def fit_response(
@@ -49,11 +55,93 @@ class LmerResult(FixedPart, RandomPart, Rows, FitStatistics):
         y = check_new_response(y, self.nobs, self.frame.response, self.frame.design.offset)
         return fit_response(self.frame, y, self._conditioned, self._plan, self.reml, self.offset)
 
-    # Printing
+    # Intervals
 
-    def summary(self) -> Summary:
-        """Return the fit as text, and as HTML in a notebook."""
-        return summarise(self)
+    def conf_int(
+        self, alpha: float = 0.05, method: Method = "satterthwaite", parm: Parm = "fixed"
+    ) -> pd.DataFrame:
+        """Return confidence intervals with coverage 1 - alpha.
+
+        Parameters
+        ----------
+        alpha
+            One less the coverage.
+        method
+            `"satterthwaite"`, `"kenward-roger"`, `"wald"`, `"residual"`: estimate -/+ quantile x standard
+            error, fixed effects only but for `"wald"`, which gives variance parameters too, on the scales
+            where they are most nearly normal, log sd and atanh correlation. `"profile"`: where the
+            likelihood ratio test would not reject, for every parameter; by maximum likelihood, as lme4 does.
+        parm
+            `"fixed"`, `"random"` (standard deviations, correlations, sigma) or `"all"`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            `conf_low` and `conf_high` by parameter; `.attrs["notes"]` says why a limit is missing or lies on
+            the boundary.
+        """
+        return intervals(self, alpha, method, parm)
+
+    def profile(self, parm: Parm = "all", points: int = 8) -> Profile:
+        """Profile the likelihood of every parameter: zeta at `points` values on either side of the estimate.
+
+        Parameters
+        ----------
+        parm
+            `"fixed"`, `"random"` (standard deviations, correlations, sigma) or `"all"`.
+        points
+            Number of points on either side, out to 99% limits.
+
+        Returns
+        -------
+        Profile
+            `points`, a frame; `conf_int(alpha)`.
+
+        References
+        ----------
+        Bates, Maechler, Bolker & Walker (2015), section 5.1, doi:10.18637/jss.v067.i01.
+        """
+        return profile(self, parm, points)
+
+    # Tables
+
+    def tidy(
+        self,
+        effects: str | Iterable[str] = ("fixed", "ran_pars"),
+        ddf: Ddf = "satterthwaite",
+        alpha: float = 0.05,
+        robust: Robust | None = None,
+        cluster: Any = None,
+    ) -> pd.DataFrame:
+        """Return one row for each parameter, in broom.mixed's columns with underscores for dots.
+
+        Parameters
+        ----------
+        effects
+            Which: `"fixed"`, `"ran_pars"` (standard deviations, correlations and sigma, with Wald
+            standard errors), `"ran_vals"` (the random effect of every level).
+        ddf
+            Method of the tests of fixed effects: `"satterthwaite"`, `"kenward-roger"`, `"wald"`,
+            `"residual"`.
+        alpha
+            One less the coverage of `conf_low` and `conf_high`.
+        robust, cluster
+            Cluster-robust standard errors and degrees of freedom instead, as in `cov_params`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            `.attrs["method"]` names the method, `.attrs["notes"]` says why a number is missing.
+        """
+        return tidy(self, effects, ddf, alpha, robust, cluster)
+
+    def glance(self) -> pd.DataFrame:
+        """Return one row about the model: sizes, likelihood, information criteria, convergence."""
+        return glance(self)
+
+    def summary(self, ddf: Ddf = "satterthwaite") -> Summary:
+        """Return the fit as text, and as HTML in a notebook; `ddf` as in `tidy`."""
+        return summarise(self, ddf)
 
     def __repr__(self) -> str:
         return str(self.summary())

@@ -40,6 +40,12 @@ class FitStatistics(FittedModel):
         return self.criterion + 2 * self.n_parameters
 
     @property
+    def aicc(self) -> float:
+        """`aic` corrected for small samples, + 2 d (d + 1) / (nobs - d - 1) with d = n_parameters."""
+        d = self.n_parameters
+        return self.aic + 2 * d * (d + 1) / (self.nobs - d - 1) if self.nobs > d + 1 else np.inf
+
+    @property
     def bic(self) -> float:
         """Schwarz's information criterion, criterion + log(nobs) n_parameters."""
         return self.criterion + float(np.log(self.nobs)) * self.n_parameters

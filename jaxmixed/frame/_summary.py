@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from ._references import TITLES
+from ._tidy import coefficients
+
 if TYPE_CHECKING:
-    from ._model import LmerResult
+    from ._result import LmerResult
+
+ALPHA = 0.05  # one less the coverage of the intervals shown
 
 DIGITS = 4  # significant ones of the smallest entry of a column
 MOST_DECIMALS = 8
@@ -54,17 +59,20 @@ class Summary:
         return f'<div class="jaxmixed-summary">{"".join(parts)}</div>'
 
 
-def summarise(fit: LmerResult) -> Summary:
+def summarise(fit: LmerResult, ddf: str) -> Summary:
     """Collect what a reader of a mixed model wants to see first."""
     method = "REML" if fit.reml else "maximum likelihood"
+    tests = coefficients(fit, ddf, ALPHA)
+    kind = TITLES[ddf] if ddf == "wald" else f"t tests with {TITLES[ddf]} df"
+    symbol = "z" if ddf == "wald" else "t"
     return Summary(
         title=f"Linear mixed model fitted by {method}",
         facts=_facts(fit),
         sections=(
             Section("Random effects", _random_table(fit)),
-            Section("Fixed effects (Wald z tests, 95% intervals)", coefficient_table(fit, "z")),
+            Section(f"Fixed effects ({kind}, 95% intervals)", coefficient_table(tests, symbol)),
         ),
-        notes=_notes(fit),
+        notes=_notes(fit) + tests.attrs["notes"],
     )
 
 
@@ -119,20 +127,22 @@ def _random_table(fit: LmerResult) -> pd.DataFrame:
     return shown
 
 
-def coefficient_table(fit: Any, statistic: str) -> pd.DataFrame:
+def coefficient_table(tests: pd.DataFrame, statistic: str) -> pd.DataFrame:
     """Return the coefficients of a regression or mixed model as text, tested by t or z."""
-    limits = fit.conf_int()
-    return pd.DataFrame(
-        {
-            "Term": fit.params.index,
-            "Estimate": format_column(fit.params, fit.bse),
-            "SE": format_column(fit.bse),
-            statistic: [f"{value:.2f}" for value in fit.tvalues],
-            "p": [format_p(p) for p in fit.pvalues],
-            "2.5%": format_column(limits["conf_low"], fit.bse),
-            "97.5%": format_column(limits["conf_high"], fit.bse),
-        }
-    )
+    se = tests["std_error"]
+    shown = {
+        "Term": list(tests["term"]),
+        "Estimate": format_column(tests["estimate"], se),
+        "SE": format_column(se),
+        "df": [f"{value:.1f}" for value in tests.get("df", [])],
+        statistic: [f"{value:.2f}" for value in tests["statistic"]],
+        "p": [format_p(p) for p in tests["p_value"]],
+        "2.5%": format_column(tests["conf_low"], se),
+        "97.5%": format_column(tests["conf_high"], se),
+    }
+    if "df" not in tests or np.isinf(tests["df"]).all():
+        del shown["df"]
+    return pd.DataFrame(shown)
 
 
 def format_column(values: pd.Series, like: pd.Series | None = None) -> list[str]:
@@ -147,6 +157,8 @@ def format_column(values: pd.Series, like: pd.Series | None = None) -> list[str]
 
 def format_p(p: float) -> str:
     """Format a p value: three decimals, never a bare zero."""
+    if np.isnan(p):
+        return "NA"
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 

@@ -5,29 +5,18 @@ theta and beta: rows and random effects are compared in standard deviations, so 
 count for no more than others.
 """
 
-import re
-import warnings
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
-from catalog import Case, cases
+from references import PARAMETERS, Fitted, close, r_names, reference_fit
 
 import jaxmixed as jm
 
 ROWS_IN_SIGMA = 1e-5
 MODES_IN_SD = 1e-4
 SUMS_REL = 1e-6
-
-
-class Fitted(NamedTuple):
-    """A fit of ours beside lme4's."""
-
-    case: Case
-    fit: jm.LmerResult
-    truth: dict[str, Any]
-    tolerance: dict[str, float]
 
 
 class Block(NamedTuple):
@@ -39,36 +28,9 @@ class Block(NamedTuple):
     columns: slice
 
 
-# Each fit is a compilation. One of each structure by ML is enough to see that the criteria are not mixed up.
-QUICK_BY_ML = ("dyestuff2", "pastes", "penicillin", "sleep_slope")
-PARAMETERS = [
-    pytest.param(
-        (p.values[0], reml),
-        id=f"{p.id}-{'REML' if reml else 'ML'}",
-        marks=[*p.marks, *([] if reml or p.id in QUICK_BY_ML else [pytest.mark.slow])],
-    )
-    for p in cases()
-    for reml in (True, False)
-]
-
-
 @pytest.fixture(scope="module", params=PARAMETERS)
 def fitted(request) -> Fitted:
-    case, reml = request.param
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", jm.JaxmixedWarning)
-        fit = jm.lmer(case.formula, case.data(), reml, weights=case.weights)
-    return Fitted(case, fit, case.fits["REML" if reml else "ML"], case.tolerance["suggested"])
-
-
-def r_name(name: str) -> str:
-    """Spell one of our column names as R does: "sex[T.male]" is "sexmale", and powers are "x^2"."""
-    name = name.replace("Intercept", "(Intercept)").replace(" ** ", "^")
-    return re.sub(r"\[(?:T\.)?([^]]*)\]", r"\1", name)
-
-
-def r_names(names) -> list[str]:
-    return [r_name(name) for name in names]
+    return reference_fit(*request.param)
 
 
 def blocks(fit: jm.LmerResult) -> list[Block]:
@@ -79,12 +41,6 @@ def blocks(fit: jm.LmerResult) -> list[Block]:
             found.append(Block(factor, labels.name, names, slice(first, first + len(names))))
             first += len(names)
     return found
-
-
-def close(actual, desired, tolerance, unit=1.0) -> None:
-    """Compare two arrays, their difference measured in `unit`."""
-    actual, desired = np.asarray(actual, float), np.asarray(desired, float)
-    np.testing.assert_allclose((actual - desired) / unit, np.zeros_like(desired), rtol=0, atol=tolerance)
 
 
 def test_the_model_is_the_same(fitted):

@@ -28,10 +28,10 @@ Random effects
             Days          35.07   5.922  0.027   0.07
   Residual               654.94  25.592  0.503
 
-Fixed effects (Wald z tests, 95% intervals)
-  Term       Estimate     SE      z       p     2.5%    97.5%
-  Intercept   251.405  6.825  36.84  <0.001  238.029  264.781
-  Days         10.467  1.546   6.77  <0.001    7.438   13.497"""
+Fixed effects (t tests with Satterthwaite df, 95% intervals)
+  Term       Estimate     SE    df      t       p     2.5%    97.5%
+  Intercept   251.405  6.825  17.0  36.84  <0.001  237.007  265.804
+  Days         10.467  1.546  17.0   6.77  <0.001    7.206   13.729"""
 
 ZERO_VARIANCE = """\
 Linear mixed model fitted by REML
@@ -47,11 +47,12 @@ Random effects
   Batch     Intercept      0.00  0.000  0.000
   Residual                13.81  3.716  1.000
 
-Fixed effects (Wald z tests, 95% intervals)
-  Term       Estimate      SE     z       p    2.5%   97.5%
-  Intercept    5.6656  0.6784  8.35  <0.001  4.3360  6.9952
+Fixed effects (t tests with Satterthwaite df, 95% intervals)
+  Term       Estimate      SE    df     t       p    2.5%   97.5%
+  Intercept    5.6656  0.6784  29.0  8.35  <0.001  4.2781  7.0531
 
-Singular fit: the variance of Intercept by Batch is zero."""
+Singular fit: the variance of Intercept by Batch is zero.
+Satterthwaite degrees of freedom take the variances at zero as known."""
 
 DROPPED_ROWS = """\
 Linear mixed model fitted by REML
@@ -67,10 +68,10 @@ Random effects
   Subject   Intercept    1440.5  37.95  0.608
   Residual                929.9  30.49  0.392
 
-Fixed effects (Wald z tests, 95% intervals)
-  Term       Estimate      SE      z       p      2.5%     97.5%
-  Intercept  251.8702  9.9181  25.39  <0.001  232.4310  271.3094
-  Days        10.5160  0.7997  13.15  <0.001    8.9486   12.0835"""
+Fixed effects (t tests with Satterthwaite df, 95% intervals)
+  Term       Estimate      SE     df      t       p      2.5%     97.5%
+  Intercept  251.8702  9.9181   22.5  25.39  <0.001  231.3293  272.4110
+  Days        10.5160  0.7997  158.0  13.15  <0.001    8.9365   12.0956"""
 
 
 def test_a_regular_fit(slope_fit):

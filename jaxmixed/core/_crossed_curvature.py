@@ -1,0 +1,154 @@
+"""Derivatives of log|V| and X'V^-1X in the variances of crossed random effects, in closed form.
+
+V is linear in the elements of every Psi_t, so that with F_ts = Z_t'V^-1Z_s and R_t = Z_t'V^-1[X y]
+
+    d log|V| / d psi_i             =  tr(F_tt E_i)
+    d^2 log|V| / d psi_i d psi_j   = -tr(F_ts E_j F_st E_i)
+    d S / d psi_i                  = -R_t'E_i R_t
+    d^2 S / d psi_i d psi_j        =  R_t'E_i F_ts E_j R_s + transpose
+
+for psi_i of term t and psi_j of term s, E acting on every level. With e eliminated and the others o
+dense, W = I - A K on either side, and A~ = A_oo - A_oe K_e A_eo,
+
+    F_oo = W_o A~,   F_eo = W_e A_eo W_o',   F_ee = W_e A_ee - W_e A_eo K_o A_oe W_e'
+
+where K_e is block diagonal and F_ee and F_eo are never formed: only what they add up to over the levels of
+e is, in a handful of D x D products.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from ._structure import Curvature, Directions, Factors, both_ways
+from ._types import Array, namespace
+
+if TYPE_CHECKING:
+    from ._crossed import Crossed
+
+
+def crossed_curvature(
+    crossed: Crossed, factors: Factors, directions: Directions, C: Float[Array, "c c"]
+) -> Curvature:
+    """Return `Structure.curvature` of crossed factors."""
+    solved = crossed.solve(factors, C)
+    xp = namespace(solved.K)
+    reach = _Reach(crossed, factors, solved)
+    scores = reach.scores(crossed.responses())
+
+    own, *others = crossed.order
+    E_own = directions[own]
+    F = reach.W @ crossed.A
+    through = reach.W @ crossed.couplings.spread(reach.K_others) @ reach.W.swapaxes(1, 2)  # X_j K_o X_j'
+    d_logdet = [xp.einsum("jab,kab->k", F - through, E_own)]
+    d_logdet += [xp.einsum("jajb,kab->k", _blocks(crossed, reach.F, t, t), directions[t]) for t in others]
+
+    sums = [reach.over_levels(E) for E in E_own]  # G_i = sum_j X_j'E_i X_j
+    FE, QE = F @ E_own[:, None], through @ E_own[:, None]
+    within = _traces(FE, FE).sum(2) - _traces(FE, QE).sum(2) - _traces(QE, FE).sum(2)
+    KG = [reach.K_others @ G for G in sums]
+    within = within + xp.stack([xp.stack([(a * b.T).sum() for b in KG]) for a in KG])
+    seen = [reach.W_others @ G @ reach.W_others.T for G in sums]
+    rows = [[within, *(_against(crossed, seen, t, directions[t]) for t in others)]]
+    for a in others:
+        from_own = _against(crossed, seen, a, directions[a]).T
+        rows.append([from_own, *(_across(crossed, reach.F, a, b, directions) for b in others)])
+    dd_logdet = xp.concatenate([xp.concatenate(row, axis=1) for row in rows])
+
+    d_schur, dd_schur = _of_schur(crossed, reach, scores, directions)
+    inside = np.argsort(np.concatenate([_places(crossed, directions)[t] for t in crossed.order]))
+    return Curvature(
+        solved.reduced.logdet,
+        solved.reduced.schur,
+        xp.concatenate(d_logdet)[inside],
+        d_schur,
+        -dd_logdet[inside][:, inside],
+        dd_schur,
+    )
+
+
+class _Reach:
+    """What Z'V^-1 does to columns, once the factors have been solved for."""
+
+    def __init__(self, crossed: Crossed, factors: Factors, solved):
+        xp = namespace(solved.K)
+        left = crossed._left_transposed
+        A, K = crossed.A, solved.K
+        self.crossed, self.K = crossed, K
+        self.W = xp.eye(A.shape[-1], dtype=A.dtype) - A @ K
+        lower = crossed.A_others - crossed.couplings.fill(K)
+        dense = _symmetric(lower)
+        self.K_others = left(factors, left(factors, solved.inverse).T)
+        self.W_others = xp.eye(len(dense), dtype=dense.dtype) - dense @ self.K_others
+        self.F = self.W_others @ dense
+
+    def scores(self, B: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Return Z_t'V^-1 v of each term, given Z_t'W v, shapes (J, q, m)."""
+        crossed, m = self.crossed, B[0].shape[2]
+        own = B[crossed.order[0]]
+        flat = namespace(*B).concatenate([B[t].reshape(-1, m) for t in crossed.order[1:]])
+        columns = flat - crossed.couplings.to_others(self.K @ own)
+        from_others = crossed.couplings.to_own(self.K_others @ columns)
+        scored = self.W @ (own - from_others)
+        pieces = crossed._pieces(self.W_others @ columns)
+        return crossed._by_term(scored, [piece.reshape(J, q, m) for piece, (J, q) in pieces])
+
+    def over_levels(self, E: Float[Array, "q q"]) -> Float[Array, "D D"]:
+        """Return A_oe W_e'E W_e A_eo."""
+        return _symmetric(self.crossed.couplings.fill(self.W.swapaxes(1, 2) @ E @ self.W))
+
+
+def _of_schur(crossed: Crossed, reach: _Reach, scores, directions: Directions):
+    """Return the first and second derivatives of S."""
+    xp, c, places = namespace(*scores), scores[0].shape[2], _places(crossed, directions)
+    k = sum(map(len, places.values()))
+    Y, d_schur = [], []
+    for t, (R, E) in enumerate(zip(scores, directions, strict=True)):
+        moved = xp.einsum("kab,jbc->jakc", E, R)
+        d_schur.append(-xp.einsum("jac,jakd->kcd", R, moved))
+        before, after = places[t][0], k - places[t][-1] - 1
+        Y.append(xp.pad(moved, ((0, 0), (0, 0), (before, after), (0, 0))).reshape(*R.shape[:2], k * c))
+    FY = reach.scores(crossed.times(tuple(Y)))
+    half = xp.stack([xp.einsum("jam,jan->mn", y, fy) for y, fy in zip(Y, FY, strict=True)]).sum(0)
+    return xp.concatenate(d_schur), both_ways(half.reshape(k, c, k, c).swapaxes(1, 2))
+
+
+def _places(crossed: Crossed, directions: Directions) -> dict[int, np.ndarray]:
+    """Return the positions of each term's directions among all."""
+    ends = np.cumsum([0, *map(len, directions)])
+    return {t: np.arange(a, b) for t, (a, b) in enumerate(pairwise(ends))}
+
+
+def _blocks(crossed: Crossed, matrix, row: int, column: int):
+    """View the part of a D x D matrix between two terms as (J, q, J, q)."""
+    ends = np.cumsum([0, *(J * q for J, q in crossed.sizes)])
+    i, j = crossed.order.index(row) - 1, crossed.order.index(column) - 1
+    part = matrix[ends[i] : ends[i + 1], ends[j] : ends[j + 1]]
+    return part.reshape(*crossed.sizes[i], *crossed.sizes[j])
+
+
+def _against(crossed: Crossed, seen: list, t: int, E):
+    """Return tr(W_o G_i W_o' E_j) for the directions of e and those of another term."""
+    xp = namespace(E, *seen)
+    return xp.stack([xp.einsum("jajb,kab->k", _blocks(crossed, H, t, t), E) for H in seen])
+
+
+def _across(crossed: Crossed, F, a: int, b: int, directions: Directions):
+    """Return tr(F_ab E_j F_ba E_i) for the directions of two of the others."""
+    xp = namespace(F)
+    block = _blocks(crossed, F, a, b)
+    products = xp.einsum("iakb,icke->acbe", block, block)
+    return xp.einsum("acbe,iac,jbe->ij", products, directions[a], directions[b])
+
+
+def _traces(left, right):
+    return namespace(left).einsum("kjab,ljba->klj", left, right)
+
+
+def _symmetric(lower):
+    xp = namespace(lower)
+    return lower + lower.T - xp.diag(xp.diagonal(lower))

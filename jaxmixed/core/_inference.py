@@ -1,0 +1,247 @@
+"""From a fitted theta to tests of beta: Wald, Satterthwaite and Kenward-Roger.
+
+The covariance of beta is a function of variance parameters that were estimated. Satterthwaite's degrees of
+freedom take their covariance from the observed information on (theta, sigma), as lmerTest does; Kenward
+and Roger's from the expected information on psi, in which V is linear and the boundary is no obstacle.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from ._covariance import Blocks, covariances, n_theta
+from ._criterion import profile_out, reduce
+from ._curvature import Information, curvature, information
+from ._reference import KenwardRoger, KnownDf, Satterthwaite
+from ._structure import Curvature
+from ._suffstats import SuffStats, conditioned, unconditioned
+from ._sweep import sweep
+from ._types import Array, Scalar, Theta, namespace
+
+
+class VarianceParameters(NamedTuple):
+    """Asymptotic distribution of the variance parameters.
+
+    Attributes
+    ----------
+    values
+        (theta, sigma), shape (k + 1,); theta relative to sigma, sigma in units of y.
+    vcov
+        2 H^-1, H being the Hessian of the criterion in (theta, sigma), shape (k + 1, k + 1).
+    skipped
+        Parameters that the data say nothing about at this point; their rows of `vcov` are zero.
+    """
+
+    values: Float[Array, " m"]
+    vcov: Float[Array, "m m"]
+    skipped: Bool[Array, " m"]
+
+
+def wald(theta: Theta, stats: SuffStats, reml: bool = True, df: Scalar | float = np.inf) -> KnownDf:
+    """Refer t and F to a given number of degrees of freedom: infinite for z and chi-square tests.
+
+    Parameters
+    ----------
+    theta
+        Fitted relative covariance parameters, shape (k,).
+    stats
+        Sufficient statistics.
+    reml
+        How theta was estimated.
+    df
+        Degrees of freedom of every test.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jaxmixed import core
+    >>> group = np.repeat(np.arange(4), 3)
+    >>> y, ones = np.array([1.0, 2, 3, 7, 8, 9, 4, 5, 7, 2, 1, 2]), np.ones((12, 1))
+    >>> stats = core.suffstats(core.Design(y, ones, (core.RandomTerm(ones, group, 4, (1,)),)))
+    >>> core.wald(np.array([2.72]), stats).t_test(np.eye(1)).p_value.round(4)
+    array([0.0046])
+    """
+    schur = reduce(theta, stats).schur
+    covariance = profile_out(schur).inverse * _scale(schur, stats, reml)
+    return KnownDf(stats.R, _gamma(schur, stats), covariance, namespace(schur).asarray(df, schur.dtype))
+
+
+def satterthwaite(
+    theta: Theta, stats: SuffStats, reml: bool = True, curved: Curvature | None = None
+) -> Satterthwaite:
+    """Refer t and F to Satterthwaite's degrees of freedom.
+
+        df = 2 (l'V l)^2 / (g'A g),    g = d l'V l / d (theta, sigma),    A = 2 H^-1
+
+    A variance of zero counts as known: g is zero there, the criterion being even in theta.
+
+    Parameters
+    ----------
+    theta
+        Fitted relative covariance parameters, shape (k,).
+    stats
+        Sufficient statistics.
+    reml
+        How theta was estimated.
+    curved
+        `curvature(theta, stats)`, if it is at hand.
+
+    References
+    ----------
+    Kuznetsova, Brockhoff & Christensen (2017), doi:10.18637/jss.v082.i13.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jaxmixed import core
+    >>> group = np.repeat(np.arange(4), 3)
+    >>> y, ones = np.array([1.0, 2, 3, 7, 8, 9, 4, 5, 7, 2, 1, 2]), np.ones((12, 1))
+    >>> stats = core.suffstats(core.Design(y, ones, (core.RandomTerm(ones, group, 4, (1,)),)))
+    >>> core.satterthwaite(np.array([2.72]), stats).t_test(np.eye(1)).df.round(2)
+    array([2.99])
+    """
+    curved = curvature(theta, stats) if curved is None else curved
+    scale = _scale(curved.schur, stats, reml)
+    known = information(theta, curved, stats, reml)
+    jacobian, hessian = _by_theta(conditioned(theta, stats), known, stats.blocks)
+    swept = sweep(hessian)
+    slopes = namespace(hessian).tensordot(jacobian.T, _slopes(known), 1)
+    return Satterthwaite(
+        stats.R,
+        _gamma(curved.schur, stats),
+        known.inverse * scale,
+        slopes * scale,
+        2 * swept.inverse,
+        swept.skipped,
+    )
+
+
+def kenward_roger(theta: Theta, stats: SuffStats, curved: Curvature | None = None) -> KenwardRoger:
+    """Refer t and F to Kenward and Roger's approximation, with their adjusted covariance of beta.
+
+        V_adjusted = Phi + 2 Phi sum_ij W_ij (Q_ij - P_i Phi P_j) Phi
+
+    with Phi = (X'V^-1X)^-1, P_i = d (X'V^-1X) / d psi_i, Q_ij + Q_ji the second derivatives, and W the
+    inverse of half the expected information on psi. Made for restricted maximum likelihood.
+
+    Parameters
+    ----------
+    theta
+        Relative covariance parameters fitted by REML, shape (k,).
+    stats
+        Sufficient statistics.
+    curved
+        `curvature(theta, stats)`, if it is at hand.
+
+    References
+    ----------
+    Kenward & Roger (1997), doi:10.2307/2533558; Halekoh & Hojsgaard (2014), doi:10.18637/jss.v059.i09.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jaxmixed import core
+    >>> group = np.repeat(np.arange(4), 3)
+    >>> y, ones = np.array([1.0, 2, 3, 7, 8, 9, 4, 5, 7, 2, 1, 2]), np.ones((12, 1))
+    >>> stats = core.suffstats(core.Design(y, ones, (core.RandomTerm(ones, group, 4, (1,)),)))
+    >>> core.kenward_roger(np.array([2.72]), stats).t_test(np.eye(1)).df.round(2)
+    array([3.])
+    """
+    curved = curvature(theta, stats) if curved is None else curved
+    xp = namespace(curved.schur)
+    scale = _scale(curved.schur, stats, reml=True)
+    known = information(theta, curved, stats)
+    swept = sweep(known.expected)
+    W, inverse = 2 * swept.inverse, known.inverse
+    moved = xp.tensordot(W, known.d_XVX, 1)
+    PP = xp.einsum("iab,bc,icd->ad", known.d_XVX, inverse, moved)
+    excess = xp.einsum("ij,ijab->ab", W, known.dd_XVX) / 2 - PP
+    adjusted = inverse + 2 * inverse @ excess @ inverse
+    return KenwardRoger(
+        stats.R,
+        _gamma(curved.schur, stats),
+        adjusted * scale,
+        _slopes(known) * scale,
+        W,
+        swept.skipped,
+        inverse * scale,
+    )
+
+
+def variance_parameters(
+    theta: Theta, stats: SuffStats, reml: bool = True, curved: Curvature | None = None
+) -> VarianceParameters:
+    """Return the asymptotic distribution of (theta, sigma), from the observed information.
+
+    Parameters
+    ----------
+    theta
+        Fitted relative covariance parameters, shape (k,).
+    stats
+        Sufficient statistics.
+    reml
+        How theta was estimated.
+    curved
+        `curvature(theta, stats)`, if it is at hand.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jaxmixed import core
+    >>> group = np.repeat(np.arange(4), 3)
+    >>> y, ones = np.array([1.0, 2, 3, 7, 8, 9, 4, 5, 7, 2, 1, 2]), np.ones((12, 1))
+    >>> stats = core.suffstats(core.Design(y, ones, (core.RandomTerm(ones, group, 4, (1,)),)))
+    >>> np.sqrt(np.diag(core.variance_parameters(np.array([2.72]), stats).vcov)).round(2)
+    array([1.36, 0.27])
+    """
+    curved = curvature(theta, stats) if curved is None else curved
+    xp = namespace(curved.schur)
+    known = information(theta, curved, stats, reml)
+    _, hessian = _by_theta(conditioned(theta, stats), known, stats.blocks)
+    swept = sweep(hessian)
+    sigma = xp.sqrt(_scale(curved.schur, stats, reml))
+    last = xp.eye(len(theta) + 1, dtype=theta.dtype)[-1]
+    back = xp.pad(_unconditioning(stats), ((0, 1), (0, 1))) + sigma * last[:, None] * last[None, :]
+    vcov = 2 * back @ swept.inverse @ back.T
+    return VarianceParameters(xp.concatenate([theta, sigma[None]]), vcov, swept.skipped)
+
+
+def _scale(schur, stats: SuffStats, reml: bool) -> Scalar:
+    """Return sigma^2 in squared units of y."""
+    dof = stats.n - stats.p if reml else stats.n
+    return stats.scale**2 * profile_out(schur).pwrss / dof
+
+
+def _gamma(schur, stats: SuffStats) -> Float[Array, " p"]:
+    """Return R beta."""
+    return stats.gamma_ols + stats.scale * profile_out(schur).gamma
+
+
+def _slopes(known: Information) -> Float[Array, "m p p"]:
+    """Return the derivatives of (X'V^-1X)^-1 in psi."""
+    return -known.inverse @ known.d_XVX @ known.inverse
+
+
+def _by_theta(theta: Theta, known: Information, blocks: tuple[Blocks, ...]):
+    """Return d psi / d (theta, sigma) and the Hessian of the criterion in (theta, sigma), at sigma = 1.
+
+    psi_i = sigma^2 Psi_i(theta) and, last, sigma^2.
+    """
+    xp, g = namespace(theta, known.observed), known.gradient
+    psi, slopes, curves = covariances(theta, blocks)
+    to_sigma = 2 * xp.concatenate([psi, xp.ones(1, theta.dtype)])
+    jacobian = xp.concatenate([xp.pad(slopes, ((0, 1), (0, 0))), to_sigma[:, None]], axis=1)
+    # sum_i (d criterion / d psi_i) d^2 psi_i
+    mixed = 2 * g[:-1] @ slopes
+    curve = xp.concatenate([xp.tensordot(g[:-1], curves, 1), mixed[None]])
+    curve = xp.concatenate([curve, xp.concatenate([mixed, (g @ to_sigma)[None]])[:, None]], axis=1)
+    return jacobian, jacobian.T @ known.observed @ jacobian + curve
+
+
+def _unconditioning(stats: SuffStats) -> Float[Array, "k k"]:
+    """Return d theta / d conditioned theta, which is constant."""
+    k = sum(map(n_theta, stats.blocks))
+    return namespace(*stats.T).stack(
+        [unconditioned(e, stats) for e in np.eye(k, dtype=stats.C.dtype)], axis=1
+    )

@@ -1,0 +1,46 @@
+"""Generalised inverse of an information matrix, and which parameters it says nothing about.
+
+At an optimum on the boundary, or one that is not unique, some direction may carry no information: a
+rotation of random effects whose covariance has a zero row, say. Sweeping (Goodnight 1979,
+doi:10.1080/00031305.1979.10482685) inverts the matrix pivot by pivot and passes over those parameters
+that depend on earlier ones; every generalised inverse gives the same quadratic form for a gradient that is
+zero along such directions, which those of estimable quantities are.
+"""
+
+from typing import NamedTuple
+
+from jaxtyping import Bool, Float
+
+from ._types import Array, namespace
+
+DEPENDENT = (
+    1e-8  # pivot of a matrix of unit diagonal, below which a parameter counts as dependent (lmerTest's)
+)
+
+
+class Swept(NamedTuple):
+    """A generalised inverse, shape (m, m), and which parameters were passed over, shape (m,)."""
+
+    inverse: Float[Array, "m m"]
+    skipped: Bool[Array, " m"]
+
+
+def sweep(matrix: Float[Array, "m m"]) -> Swept:
+    """Invert a symmetric non-negative matrix; rows of parameters that are passed over are zero."""
+    xp = namespace(matrix)
+    diagonal = xp.diagonal(matrix)
+    scale = xp.where(diagonal > 0, 1 / xp.sqrt(xp.where(diagonal > 0, diagonal, 1.0)), 0.0)
+    matrix = matrix * scale[:, None] * scale[None, :]
+    here = xp.eye(len(matrix), dtype=matrix.dtype)
+    skipped = []
+    for j, e in enumerate(here):
+        pivot = matrix[j, j]
+        skip = ~(pivot > DEPENDENT)
+        row = (matrix[j] * (1 - e) + e) / xp.where(skip, 1.0, pivot)
+        column = matrix[:, j] * (1 - e)
+        rest = matrix * (1 - e)[:, None] * (1 - e)[None, :]
+        swept = rest - column[:, None] * (row * (1 - e))[None, :]
+        swept = swept + e[:, None] * row[None, :] - column[:, None] * e[None, :] / xp.where(skip, 1.0, pivot)
+        matrix = xp.where(skip, rest, swept)
+        skipped.append(skip)
+    return Swept(matrix * scale[:, None] * scale[None, :], xp.stack(skipped))

@@ -1,0 +1,94 @@
+"""Fits without each level of a grouping factor: in lanes of one program, or one after the other."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxmixed import core
+
+from ..core._patterns import bucket
+from ._estimate import AT_ONCE, QUICK, QUICKEST
+
+if TYPE_CHECKING:
+    from ._fitted import FittedModel
+
+LONG = 3_000_000  # numbers in the statistics of all lanes, beyond which optimised loops repay compilation
+COPIES = 10  # of the statistics of a lane, alive at once while fitting
+DEFICIENT = "the fixed effects cannot all be estimated without this group"
+
+
+class LeftOut(NamedTuple):
+    """Estimates without each of J levels, NaN where there are none, and how the fits ended."""
+
+    beta: np.ndarray
+    se: np.ndarray
+    theta: np.ndarray
+    sigma: np.ndarray
+    status: list[str]
+
+
+def leave_out(fit: FittedModel, factor: int) -> LeftOut:
+    """Fit without each level of a factor: in lanes of one program, or one by one if factors are crossed."""
+    deletion = core.deletions(fit._conditioned, fit._plan, fit.y, factor)
+    if deletion is None:
+        refits, lost = _one_by_one(fit, factor)
+    else:
+        stats = fit.stats if len(fit.stats.blocks) == 1 else fit._all_levels
+        refits = _in_lanes(deletion, stats, fit.theta, fit.reml)
+        lost = core.rank_deficient(stats.C - deletion.C, stats.n - deletion.n)
+    found, endings = refits.estimates, [core.RESULTS[int(result)] for result in refits.fit.result]
+    se = np.sqrt(np.diagonal(found.vcov, axis1=1, axis2=2))
+    for array in (numbers := (found.beta, se, refits.fit.theta, found.sigma)):
+        array[lost] = np.nan
+    return LeftOut(*numbers, [DEFICIENT if bad else end for bad, end in zip(lost, endings, strict=True)])
+
+
+def _in_lanes(deletion: Any, stats: core.SuffStats, theta: np.ndarray, reml: bool) -> core.Refit:
+    J, size = len(deletion.n), _size(stats)
+    batch = bucket(int(np.clip(AT_ONCE // (COPIES * size), 1, J)))
+    # Whole batches, the last filled up with its own last level: one shape to compile.
+    lanes = np.minimum(np.arange(-(-J // batch) * batch), J - 1)
+    padded = jax.tree.map(lambda a: a[lanes], deletion)
+    with jax.enable_x64(True):
+        found = _compiled_lanes(batch, J * size > LONG)(padded, stats, theta, reml=reml)
+        return jax.tree.map(lambda a: np.array(a)[:J], found)
+
+
+def _one_by_one(fit: FittedModel, factor: int) -> tuple[core.Refit, np.ndarray]:
+    term, refits, lost = fit.frame.design.terms[factor], [], []
+    program = _compiled_single(term.n_levels * _size(fit._all_levels) > LONG)
+    for level in range(term.n_levels):
+        stats = core.without_rows(fit._conditioned, fit.y, fit._all_levels, term.codes != level)
+        lost.append(core.rank_deficient(stats.C, stats.n))
+        with jax.enable_x64(True):
+            refits.append(jax.tree.map(np.asarray, program(stats, fit.theta, reml=fit.reml)))
+    return jax.tree.map(lambda *a: np.stack(a), *refits), np.array(lost)
+
+
+def _size(stats: core.SuffStats) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(stats))
+
+
+@functools.cache
+def _compiled_lanes(batch: int, optimised: bool) -> Callable[..., core.Refit]:
+    def every(deletion, stats, theta, reml):
+        def one(level):
+            return core.refit(core.without(level, stats), theta, reml)
+
+        return jax.lax.map(one, deletion, batch_size=batch)
+
+    return jax.jit(every, static_argnames="reml", compiler_options=_options(optimised))
+
+
+@functools.cache
+def _compiled_single(optimised: bool) -> Callable[..., core.Refit]:
+    return jax.jit(core.refit, static_argnames="reml", compiler_options=_options(optimised))
+
+
+def _options(optimised: bool) -> dict[str, Any] | None:
+    return (QUICK if optimised else QUICKEST) if jax.default_backend() == "cpu" else None
