@@ -24,7 +24,15 @@ prepare <- function() {
 }
 
 answer <- function(fit) list(criterion = REMLcrit(fit), beta = unname(fixef(fit)))
+# lmerTest computes what Satterthwaite's method needs when the fit becomes its own.
+tested <- function(ddf) {
+  table <- coef(summary(lmerTest::as_lmerModLmerTest(state$fit), ddf = ddf))
+  list(values = unname(table[, "df"]))
+}
 tasks <- list(
+  profile = function() list(values = c(confint(state$fit, method = "profile", quiet = TRUE))),
+  satterthwaite = function() tested("Satterthwaite"),
+  `kenward-roger` = function() tested("Kenward-Roger"),
   criterion = function() list(criterion = state$objective(state$theta)),
   optimiser = function() list(criterion = optimizeLmer(state$objective, start = state$start)$fval),
   refit = function() answer(refit(state$fit, state$other)),

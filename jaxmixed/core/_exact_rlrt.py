@@ -62,7 +62,9 @@ class ExactRLRT(NamedTuple):
     statistic
         Twice the difference of restricted log likelihoods.
     p_value
-        Share of the draws from the null distribution that exceed the statistic.
+        Share of the draws from the null distribution that exceed the statistic, the statistic itself
+        counted among them: never zero, however few the draws (Phipson & Smyth 2010,
+        doi:10.2202/1544-6115.1585).
     mc_error
         Standard error of `p_value`, from the number of draws being finite.
     n
@@ -114,7 +116,7 @@ def exact_rlrt(key: jax.Array, theta: Theta, stats: SuffStats, n: int = 10_000) 
     null = criterion(np.zeros(1), stats)
     statistic = max(float(null - criterion(np.asarray(theta), stats)), 0.0)
     draws = simulate_null(key, spectrum(stats), n)
-    p = float((draws > statistic).mean())
+    p = float((draws > statistic).sum() + 1) / (n + 1)
     return ExactRLRT(statistic, p, (p * (1 - p) / n) ** 0.5, n)
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 from ._columns import counted, listed
 from ._errors import ConvergenceWarning, DataError, RefitWarning
 from ._estimate import estimate
+from ._ranova import chi_squared_p
 from ._statistics import FitStatistics
 
 ROUNDING = 1e-6  # on the deviance scale: what the optimiser may leave

@@ -75,8 +75,8 @@ def run(prepared: Prepared, lanes: list[Lane]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        For each lane `parameter`, `zeta` (that reached), `value`, `status` ("found", "boundary", "undefined"
-        or "failed") and every parameter's estimate, given this one.
+        For each lane `parameter`, `zeta` (that reached), `value`, `status` ("found", "boundary" or
+        "failed"), and a column with every parameter's estimate, given this one.
     """
     corners = [Lane(i, CORNER) for i in _beside_correlations(prepared)]
     every = [*lanes, *corners]
@@ -93,14 +93,11 @@ def run(prepared: Prepared, lanes: list[Lane]) -> pd.DataFrame:
 
 def _row(prepared: Prepared, lane: Lane, point: core.Point, height: dict[int, float]) -> dict[str, Any]:
     label, kind = prepared.labels[lane.parameter], prepared.kinds[lane.parameter]
-    held = prepared.held[lane.parameter]
     status = {core.FOUND: "found", core.AT_END: "boundary"}.get(int(point.status), "failed")
     value, zeta = float(point.values[lane.parameter]), float(point.zeta)
     if kind == "cor":
         ceiling = min(height[i] for i in _deviations_of(prepared, lane.parameter))
-        if np.isnan(held.estimate):
-            status, value, zeta = "undefined", np.nan, np.nan
-        elif ceiling <= abs(lane.zeta):
+        if ceiling <= abs(lane.zeta):
             status, value, zeta = "boundary", float(np.sign(lane.zeta)), float(np.sign(lane.zeta)) * ceiling
     if status == "failed":
         value, zeta = np.nan, np.nan
@@ -183,9 +180,7 @@ def _boundary_notes(found: pd.DataFrame) -> tuple[str, ...]:
     notes = []
     for label, rows in found.groupby("parameter", sort=False):
         statuses = rows["status"].tolist()
-        if "undefined" in statuses:
-            notes.append(f"{label} has no limits: one of its standard deviations is estimated to be zero.")
-        elif "failed" in statuses:
+        if "failed" in statuses:
             notes.append(f"{label}: the profile could not be followed, so that a limit is missing.")
         elif "boundary" in statuses:
             at = " and ".join(f"{value:g}" for value in rows.loc[rows["status"] == "boundary", "value"])

@@ -87,5 +87,6 @@ def anova_table(fit: FittedModel, type: AnovaType, ddf: str) -> pd.DataFrame:
         rows[term] = (mean_sq * int(test.df_num), mean_sq, int(test.df_num), *numbers)
     names = ["sum_sq", "mean_sq", "num_df", "den_df", "statistic", "p_value"]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=names).rename_axis("term")
+    table = table.astype(dict.fromkeys(names, float) | {"num_df": int})
     table.attrs.update(type=type, ddf=ddf, notes=reference_notes(fit, ddf))
     return table
