@@ -159,11 +159,15 @@ show(own)
 # %% [markdown]
 # ## Intervals
 #
-# Wald intervals, estimate -/+ 1.96 standard errors: for the common line, and for each student.
+# Profile intervals hold every value of a parameter that a likelihood ratio test would not reject; they
+# need no standard error, and suit standard deviations too. For the line, t intervals with Satterthwaite's
+# degrees of freedom come to the same.
 
 # %%
-heading("95% intervals of the common line")
-show(fit.conf_int())
+heading("95% profile intervals")
+show(fit.conf_int(method="profile", parm="all"))
+heading("Tests of the common line")
+show(fit.tidy("fixed").drop(columns=["effect", "group", "level"]).set_index("term"))
 clear = (effects["lower"] > 0) | (effects["upper"] < 0)
 print(f"{clear.sum()} of {len(effects)} students differ from the average by more than their interval.")
 
@@ -182,6 +186,9 @@ first = grades.loc[grades["student"] == grades["student"].iloc[0], ["student", "
 to_come = pd.DataFrame({"student": first["student"].iloc[0], "occasion": [6, 7]})
 rows = pd.concat([first, to_come], ignore_index=True)
 show(rows.assign(marginal=fit.predict(rows, re="marginal"), conditional=fit.predict(rows)))
+
+heading("The same, with limits for the grades to come")
+show(fit.predict(to_come, interval="prediction"))
 
 new = rows.tail(1).assign(student="somebody new")
 print("A student who was not in the study gets the marginal prediction, if asked for by name:")

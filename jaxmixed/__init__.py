@@ -13,9 +13,12 @@ from .frame._errors import (
     SingularClusterWarning as SingularClusterWarning,
     SingularFitWarning as SingularFitWarning,
 )
+from .frame._influence import Influence as Influence
 from .frame._lm import LmResult as LmResult, lm as lm
 from .frame._lm_by import LmByResult as LmByResult, lm_by as lm_by
 from .frame._model import lmer as lmer
+from .frame._profile import Profile as Profile
 from .frame._result import LmerResult as LmerResult
+from .frame._term_tests import WaldTest as WaldTest
 
 __version__ = "0.1.0"

@@ -51,7 +51,9 @@ def test_names_are_those_tested_here_and_gpa():
     assert set(datasets.names()) == {*SHAPES, "gpa"}
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "InstEval" else name for name in SHAPES]
+)
 def test_data_set_is_the_one_lme4_fitted(name):
     frame = datasets.load(name)
     assert frame.shape == SHAPES[name]

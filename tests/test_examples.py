@@ -80,6 +80,11 @@ def test_student_gpa_gives_the_published_figures(capsys):
         "student Intercept 0.064 0.252 0.523",
         "Residual 0.058 0.241 0.477",
         "2.599214 2.705529 2.811843",
+        # Profile intervals.
+        "Intercept 2.557 2.642",
+        "occasion 0.098 0.114",
+        "sd(Intercept | student) 0.225 0.282",
+        "sigma 0.231 0.252",
     ]:
         assert figures in words
     assert first_five(words, "Effects of the first five students") == [

@@ -2,11 +2,11 @@
 
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from jaxmixed import core
 
+from ._check import check_count
 from ._errors import DataError
 from ._estimate import simulate
 from ._fitted import FittedModel
@@ -149,8 +149,7 @@ class Predictions(FittedModel):
         pandas.DataFrame
             One row for each fitted row, one column for each draw.
         """
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-            raise DataError(f"n is {n!r}; expected the number of responses to draw, 1 or more.")
+        check_count("n", n)
         estimates = self._estimates
         draws = simulate(self.frame.design, self.theta, estimates.beta, estimates.sigma, n, key)
         return pd.DataFrame(draws.T, index=self.frame.index)

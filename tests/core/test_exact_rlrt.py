@@ -69,6 +69,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_supremum(case, x64):
     """Against a fine grid followed by a bounded search."""
@@ -103,6 +104,7 @@ def test_balanced_one_way_layout_is_the_f_test(x64):
     assert abs((draws > 0).mean() - share) < 4 * np.sqrt(share * (1 - share) / len(draws))
 
 
+@pytest.mark.slow
 def test_the_distribution_is_that_of_fitted_statistics(x64):
     """Against statistics maximised over a fine grid for responses of an unbalanced, weighted design."""
     example = design(balanced=False, weights=True, slope=True)
@@ -121,6 +123,7 @@ def test_the_distribution_is_that_of_fitted_statistics(x64):
     assert ks_2samp(fitted.clip(1e-3), draws.clip(1e-3)).pvalue > 0.01
 
 
+@pytest.mark.slow
 def test_draws_depend_on_the_key_alone(x64):
     """The first draws are the same however many are made, and other keys make others."""
     few, more = (simulate_null(jax.random.key(4), CASES["some"], n) for n in (100, 300))

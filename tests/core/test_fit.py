@@ -21,7 +21,11 @@ from helpers import (
 
 from jaxmixed import core
 
-SOME = ("one_pattern_slope", "nested_two_slope", pytest.param("crossed_slopes", marks=pytest.mark.slow))
+SOME = (
+    "one_pattern_slope",
+    pytest.param("nested_two_slope", marks=pytest.mark.slow),
+    pytest.param("crossed_slopes", marks=pytest.mark.slow),
+)
 
 
 @functools.cache

@@ -56,6 +56,7 @@ def test_hessian_in_theta_and_sigma(structure, reml):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("structure", SOME)
 def test_numpy_and_compiled_agree(structure, x64):
     """Every test of every method, on NumPy arrays and inside jit."""
@@ -75,6 +76,7 @@ def test_numpy_and_compiled_agree(structure, x64):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9), eager, compiled)
 
 
+@pytest.mark.slow
 def test_methods_can_be_mapped_and_differentiated(x64):
     """Degrees of freedom of many responses at once, and their derivative in theta."""
     design, _, theta, _ = fitted("distinct_patterns")

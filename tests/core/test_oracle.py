@@ -99,6 +99,7 @@ def test_sparse_couplings(structure, monkeypatch):
     assert_matches(design, random_theta(design, 6), reml=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dense", [True, False], ids=["dense", "sparse"])
 def test_average_information(dense, monkeypatch, x64):
     """Its value and gradient are exact, and its Newton steps end at the same minimum."""

@@ -64,6 +64,7 @@ def test_a_parameter_stays_where_it_is_held():
         np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_derivatives_of_the_held_deviance(x64):
     """Gradient and Hessian, that the search relies on, against differences."""
     _, stats, _, held = held_parameters("few_patterns")
@@ -80,6 +81,7 @@ def test_derivatives_of_the_held_deviance(x64):
             np.testing.assert_allclose(hessian[i], (up - down) / (2 * step), rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_limits_against_a_search_of_the_dense_deviance():
     """A random intercept's sd and sigma: minimise the dense deviance over the rest, and find the root."""
     design, stats, theta, held = held_parameters("intercept", 4)
@@ -122,6 +124,7 @@ def test_limits_against_a_search_of_the_dense_deviance():
         np.testing.assert_allclose(value, brentq(rise, *bracket, args=(which,), xtol=1e-8), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_lanes_do_not_depend_on_one_another():
     """A lane gives the same alone as beside others."""
     _, stats, theta, held = held_parameters("few_patterns")

@@ -42,6 +42,7 @@ def test_residual_degrees_of_freedom_are_rows_less_coefficients(slope_fit):
     assert (slope_fit.tidy("fixed", ddf="residual")["df"] == 178).all()
 
 
+@pytest.mark.slow
 def test_a_larger_alpha_gives_narrower_intervals(slope_fit):
     for method in (*METHODS, "profile"):
         narrow, wide = (slope_fit.conf_int(alpha, method) for alpha in (0.3, 0.01))
@@ -132,6 +133,7 @@ def test_wald_intervals_of_variance_parameters_are_nlmes():
 # Profiles
 
 
+@pytest.mark.slow
 def test_a_profile_of_the_sleep_study(slope_fit):
     profile = slope_fit.profile(points=3)
     table = profile.to_frame()
@@ -157,7 +159,9 @@ def test_profiles_are_of_the_likelihood_however_the_model_was_fitted(slope_fit, 
 # The boundary
 
 
-@pytest.mark.parametrize("name", ["zero_variance_fit", "correlated_fit"])
+@pytest.mark.parametrize(
+    "name", ["zero_variance_fit", pytest.param("correlated_fit", marks=pytest.mark.slow)]
+)
 def test_singular_fits_are_answered_everywhere(name, request):
     """Every function gives finite tests of beta, and says what it could not know."""
     fit = request.getfixturevalue(name)
@@ -184,6 +188,7 @@ def test_singular_fits_are_answered_everywhere(name, request):
     assert str(fit.summary(ddf="kenward-roger"))
 
 
+@pytest.mark.slow
 def test_a_correlation_with_a_zero_variance_can_be_anything():
     """Residuals without a slope within any group leave nothing for the slopes to vary."""
     rng = np.random.default_rng(0)

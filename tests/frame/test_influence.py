@@ -52,6 +52,7 @@ def test_every_subject(sleepstudy, slope_fit):
         assert_is_fit(found, level, quietly("Reaction ~ Days + (Days | Subject)", left), slope_fit)
 
 
+@pytest.mark.slow
 def test_weights_offset_and_levels_apart(sleepstudy):
     """By maximum likelihood, with covariates that no two subjects share."""
     rng = np.random.default_rng(5)
@@ -67,6 +68,7 @@ def test_weights_offset_and_levels_apart(sleepstudy):
         assert_is_fit(found, level, left, full)
 
 
+@pytest.mark.slow
 def test_nested_factors(nested_fit):
     """The outer factor takes its casks along; an inner level leaves its batch behind."""
     data = jm.datasets.load("Pastes")
@@ -109,6 +111,7 @@ def test_a_level_that_cannot_be_left_out_is_listed(sleepstudy):
     assert found.dfbetas.drop("310").notna().all(axis=None)
 
 
+@pytest.mark.slow
 def test_the_size_of_batches_changes_nothing(slope_fit, monkeypatch):
     whole = slope_fit.influence().to_frame()
     monkeypatch.setattr(_leave_out, "AT_ONCE", 5 * 10 * 80)

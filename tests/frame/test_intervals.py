@@ -154,6 +154,7 @@ def test_draws_have_their_distribution():
     np.testing.assert_array_equal(draw_parameters(values, 0 * vcov + np.nan, noise[:2]), [values, values])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("conditional", [True, False])
 @pytest.mark.parametrize("response", [True, False])
 def test_a_mixture_without_spread_is_normal(slope_fit, conditional, response):

@@ -115,6 +115,7 @@ def test_without_random_terms_it_is_a_regression(intercept_fit, sleepstudy):
     assert intercept_fit.ranova()["n_parameters"].tolist() == [4, 3]
 
 
+@pytest.mark.slow
 def test_exact_test_of_a_single_variance():
     """The statistic is RLRsim's, the p value within the error of both simulations, 100000 draws there."""
     for name, n in (("dyestuff", 100_000), ("dyestuff2", 100_000), ("sleep_intercept", 100_000)):
