@@ -1,6 +1,7 @@
 """Linear mixed models in JAX: lme4's models, fitted in a line, in batches, or inside your own program."""
 
 from . import core as core, datasets as datasets
+from .frame._bootstrap import Bootstrap as Bootstrap
 from .frame._compare import anova as anova
 from .frame._errors import (
     AliasedColumnsWarning as AliasedColumnsWarning,

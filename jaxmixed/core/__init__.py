@@ -1,10 +1,13 @@
 """Linear mixed models as pure functions of arrays: jit, vmap and differentiate them at will.
 
     Design -> suffstats -> SuffStats -> criterion, fit -> estimates, ranef
+                                        |                -> satterthwaite, kenward_roger, profile_point
+                                        simulate_stats -> SuffStats, fit_batch
 
 Arrays keep the dtype they come with; nothing here reads column names or changes JAX's configuration.
 """
 
+from ._batch import fit_batch as fit_batch
 from ._conditioning import Conditioned as Conditioned, condition as condition
 from ._constraint import Constraint as Constraint, constraints as constraints
 from ._covariance import relative_factor as relative_factor, relative_factors as relative_factors
@@ -40,6 +43,8 @@ from ._reference import (
     TTest as TTest,
     UncertainVariances as UncertainVariances,
 )
+from ._resample import Reflated as Reflated, reflate as reflate, resample as resample, turn_over as turn_over
+from ._reweight import Clusters as Clusters, clusters as clusters, draw_weights as draw_weights
 from ._row_variance import (
     RowPrediction as RowPrediction,
     prior_variance as prior_variance,
@@ -53,6 +58,12 @@ from ._sandwich import (
     sandwich_df as sandwich_df,
 )
 from ._simulate import simulate as simulate
+from ._simulate_stats import (
+    Sampler as Sampler,
+    draw as draw,
+    sampler as sampler,
+    simulate_stats as simulate_stats,
+)
 from ._structure import Curvature as Curvature, Plan as Plan
 from ._suffstats import (
     SuffStats as SuffStats,

@@ -81,7 +81,7 @@ class Eliminated(NamedTuple):
     rest: list[Float[Array, "slots q v"]]
 
 
-def _to_parents(values, parent, size: int):
+def to_parents(values, parent, size: int):
     """Sum over the children of each parent."""
     if parent is None:
         return values.reshape(size, -1, *values.shape[1:]).sum(1)
@@ -109,7 +109,7 @@ def _eliminate_all(rows, parents, order, factors: Factors, C, counts=None) -> El
         first = 0
         for above in range(level + 1, len(rows)):
             size, width = rows[above].shape[:2]
-            taken = _to_parents(taken, parents[above - 1], size)
+            taken = to_parents(taken, parents[above - 1], size)
             rows[above] = rows[above] - taken[:, first : first + width, first:]
             first += width
         C = C - taken.sum(0)[first:, first:]

@@ -64,7 +64,23 @@ class Minimum(NamedTuple):
     result: Int[jax.Array, ""]
 
 
-class _State(NamedTuple):
+class State(NamedTuple):
+    """Between two evaluations: what `advance` takes and returns, all that a search needs to go on.
+
+    Attributes
+    ----------
+    best
+        The best point so far; its `value` is infinite before the first evaluation.
+    trial, predicted
+        The point to evaluate next, shape (k,), and how far the function should fall there.
+    radius
+        The longest step.
+    trying_zeros
+        Whether `trial` is the minimum with small coordinates at zero.
+    done
+        Whether the search has ended.
+    """
+
     best: Minimum
     trial: Float[jax.Array, " k"]
     predicted: Scalar
@@ -101,49 +117,16 @@ def newton(
     Minimum
         Never raises: look at `result`.
     """
+
+    def step(state: State) -> State:
+        return advance(evaluate, state, tolerance=tolerance, vanishing=vanishing)
+
+    return jax.lax.while_loop(lambda s: ~s.done & (s.best.steps < max_steps), step, begin(start)).best
+
+
+def begin(start: Float[jax.Array, " k"]) -> State:
+    """Return the state before the first evaluation."""
     k, dtype = len(start), start.dtype
-    eps, tiny = jnp.finfo(dtype).eps, jnp.finfo(dtype).tiny
-
-    def advance(state: _State) -> _State:
-        best, x = state.best, state.trial
-        value, gradient, hessian = evaluate(x)
-        noise = 10 * eps * (1 + jnp.abs(value))
-        first = ~jnp.isfinite(best.value)
-        # The criterion is even: without a decrease asked for, x and -x can be exchanged for ever.
-        accepted = (value <= best.value - SUFFICIENT * state.predicted + noise) | first
-        new, old = (x, value, gradient, hessian), best[:4]
-        x, value, gradient, hessian = (jnp.where(accepted, a, b) for a, b in zip(new, old, strict=True))
-
-        step, decrement, convex = _downhill(hessian, gradient)
-        # Where the function does not vary, its Hessian is rounding, and every scale of it is wrong.
-        most = jnp.abs(gradient).max() * state.radius + jnp.abs(hessian).max() * state.radius**2
-        settled = accepted & ((convex & (decrement < tolerance)) | (most < tolerance))
-        step = jnp.where(most < tolerance, 0, step)
-        # How far the function fell, against how far the quadratic model said it would.
-        ratio = (best.value - new[1]) / jnp.maximum(state.predicted, noise)
-        length = jnp.linalg.norm(x - best.x)
-        poor = ~first & (ratio < POOR_RATIO) & (state.predicted > noise)
-        radius = jnp.where(poor | ~accepted, SHRINK * jnp.linalg.norm(state.trial - best.x), state.radius)
-        radius = jnp.where(accepted & (ratio > GOOD_RATIO), jnp.maximum(radius, GROW * length), radius)
-
-        step_length = jnp.linalg.norm(step)
-        step = step * jnp.minimum(1, radius / jnp.maximum(step_length, tiny))
-        predicted = -(gradient @ step + step @ (hessian @ step) / 2)
-        zeros = vanishing(x) & (x != 0)
-        try_zeros = settled & zeros.any() & ~state.trying_zeros
-        finished = settled & ~state.trying_zeros
-        trial = x + step
-        trial = jnp.where(try_zeros & zeros, 0, trial)
-        x = jnp.where(finished & ~try_zeros, trial, x)
-
-        stuck = radius < eps * (1 + jnp.linalg.norm(x))
-        result = jnp.where(settled | state.trying_zeros, CONVERGED, jnp.where(stuck, STUCK, MAX_STEPS))
-        broken = ~jnp.isfinite(value) | (stuck & ~jnp.isfinite(new[1]))
-        result = jnp.where(broken, NON_FINITE, result)
-        done = (finished & ~try_zeros) | state.trying_zeros | stuck | ~jnp.isfinite(value)
-        best = Minimum(x, value, gradient, hessian, decrement, best.steps + 1, result)
-        return _State(best, trial, predicted, radius, try_zeros, done)
-
     infinity = jnp.asarray(jnp.inf, dtype)
     best = Minimum(
         start,
@@ -155,8 +138,56 @@ def newton(
         jnp.asarray(MAX_STEPS),
     )
     radius = RADIUS * (1 + jnp.linalg.norm(start))
-    state = _State(best, start, jnp.ones((), dtype), radius, jnp.asarray(False), jnp.asarray(False))
-    return jax.lax.while_loop(lambda s: ~s.done & (s.best.steps < max_steps), advance, state).best
+    return State(best, start, jnp.ones((), dtype), radius, jnp.asarray(False), jnp.asarray(False))
+
+
+def advance(
+    evaluate: Callable[[Float[jax.Array, " k"]], Evaluation],
+    state: State,
+    *,
+    tolerance: float,
+    vanishing: Callable[[Float[jax.Array, " k"]], Bool[jax.Array, " k"]],
+) -> State:
+    """Evaluate at the trial point, accept or refuse it, and choose the next; arguments as in `newton`."""
+    best, x = state.best, state.trial
+    eps, tiny = jnp.finfo(x.dtype).eps, jnp.finfo(x.dtype).tiny
+    value, gradient, hessian = evaluate(x)
+    noise = 10 * eps * (1 + jnp.abs(value))
+    first = ~jnp.isfinite(best.value)
+    # The criterion is even: without a decrease asked for, x and -x can be exchanged for ever.
+    accepted = (value <= best.value - SUFFICIENT * state.predicted + noise) | first
+    new, old = (x, value, gradient, hessian), best[:4]
+    x, value, gradient, hessian = (jnp.where(accepted, a, b) for a, b in zip(new, old, strict=True))
+
+    step, decrement, convex = _downhill(hessian, gradient)
+    # Where the function does not vary, its Hessian is rounding, and every scale of it is wrong.
+    most = jnp.abs(gradient).max() * state.radius + jnp.abs(hessian).max() * state.radius**2
+    settled = accepted & ((convex & (decrement < tolerance)) | (most < tolerance))
+    step = jnp.where(most < tolerance, 0, step)
+    # How far the function fell, against how far the quadratic model said it would.
+    ratio = (best.value - new[1]) / jnp.maximum(state.predicted, noise)
+    length = jnp.linalg.norm(x - best.x)
+    poor = ~first & (ratio < POOR_RATIO) & (state.predicted > noise)
+    radius = jnp.where(poor | ~accepted, SHRINK * jnp.linalg.norm(state.trial - best.x), state.radius)
+    radius = jnp.where(accepted & (ratio > GOOD_RATIO), jnp.maximum(radius, GROW * length), radius)
+
+    step_length = jnp.linalg.norm(step)
+    step = step * jnp.minimum(1, radius / jnp.maximum(step_length, tiny))
+    predicted = -(gradient @ step + step @ (hessian @ step) / 2)
+    zeros = vanishing(x) & (x != 0)
+    try_zeros = settled & zeros.any() & ~state.trying_zeros
+    finished = settled & ~state.trying_zeros
+    trial = x + step
+    trial = jnp.where(try_zeros & zeros, 0, trial)
+    x = jnp.where(finished & ~try_zeros, trial, x)
+
+    stuck = radius < eps * (1 + jnp.linalg.norm(x))
+    result = jnp.where(settled | state.trying_zeros, CONVERGED, jnp.where(stuck, STUCK, MAX_STEPS))
+    broken = ~jnp.isfinite(value) | (stuck & ~jnp.isfinite(new[1]))
+    result = jnp.where(broken, NON_FINITE, result)
+    done = (finished & ~try_zeros) | state.trying_zeros | stuck | ~jnp.isfinite(value)
+    best = Minimum(x, value, gradient, hessian, decrement, best.steps + 1, result)
+    return State(best, trial, predicted, radius, try_zeros, done)
 
 
 def _downhill(hessian, gradient):

@@ -1,6 +1,8 @@
 """Confidence intervals of all parameters by all methods."""
 
-from typing import Literal, get_args
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -8,6 +10,7 @@ from scipy.special import stdtrit
 
 from jaxmixed import core
 
+from ._bootstrap import bootstrap
 from ._check import check_alpha, check_choice
 from ._errors import DataError
 from ._fitted import FittedModel
@@ -16,25 +19,31 @@ from ._profile import prepare, profile_intervals
 from ._random import normal_quantile
 from ._references import reference, reference_notes
 
-Method = Literal["satterthwaite", "kenward-roger", "wald", "residual", "profile"]
+if TYPE_CHECKING:
+    from ._result import LmerResult
+
+Method = Literal["satterthwaite", "kenward-roger", "wald", "residual", "profile", "bootstrap"]
+REPLICATES, SEED = 2000, 0  # of intervals by bootstrap that were not told otherwise
 Parm = Literal["fixed", "random", "all"]
 
 
-def intervals(fit: FittedModel, alpha: float, method: str, parm: str) -> pd.DataFrame:
+def intervals(fit: LmerResult, alpha: float, method: str, parm: str) -> pd.DataFrame:
     """Return `conf_low` and `conf_high` of the parameters asked for."""
     check_alpha(alpha)
     check_choice("method", method, get_args(Method))
     check_choice("parm", parm, get_args(Parm))
-    if parm != "fixed" and method not in ("wald", "profile"):
+    if parm != "fixed" and method not in ("wald", "profile", "bootstrap"):
         raise DataError(
-            f"method is {method!r}, which has no intervals for variance parameters; expected 'profile' or "
-            f"'wald' with parm={parm!r}."
+            f"method is {method!r}, which has no intervals for variance parameters; expected 'profile', "
+            f"'wald' or 'bootstrap' with parm={parm!r}."
         )
     if method == "profile":
         prepared = prepare(fit)
         table = profile_intervals(prepared, chosen(prepared.labels, prepared.kinds, parm), alpha)
         table.attrs["method"] = method
         return table
+    if method == "bootstrap":
+        return bootstrap(fit, REPLICATES, SEED, "parametric", None).conf_int(alpha, parm=parm)
     pieces = []
     if parm != "random":
         pieces.append(fixed_intervals(fit, alpha, method))

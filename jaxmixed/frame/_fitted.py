@@ -63,6 +63,10 @@ class FittedModel:
         return {}
 
     @cached_property
+    def _recipes(self) -> dict[str, Any]:
+        return {}
+
+    @cached_property
     def _variances(self) -> Variances:
         return variances(self.frame.design, self._estimates.beta, self._factors, self.sigma)
 

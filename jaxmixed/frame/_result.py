@@ -1,6 +1,6 @@
 """The fitted model. Methods unpack, call a function, and label what comes back."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import pandas as pd
 
 from jaxmixed import core
 
+from ._bootstrap import Bootstrap, bootstrap
 from ._check import check_new_response, check_residual
 from ._confidence import Method, Parm, intervals
 from ._data import ModelFrame
@@ -17,6 +18,7 @@ from ._fixed_part import FixedPart, Robust
 from ._profile import Profile, profile
 from ._random_part import RandomPart
 from ._references import Ddf
+from ._replicates import Kind, Replicates
 from ._rows import Rows
 from ._statistics import FitStatistics, warn_of
 from ._summary import Summary, summarise
@@ -71,6 +73,7 @@ class LmerResult(FixedPart, RandomPart, Rows, FitStatistics):
             error, fixed effects only but for `"wald"`, which gives variance parameters too, on the scales
             where they are most nearly normal, log sd and atanh correlation. `"profile"`: where the
             likelihood ratio test would not reject, for every parameter; by maximum likelihood, as lme4 does.
+            `"bootstrap"`: percentiles of 2,000 parametric replicates, always the same; `bootstrap` has more.
         parm
             `"fixed"`, `"random"` (standard deviations, correlations, sigma) or `"all"`.
 
@@ -102,6 +105,50 @@ class LmerResult(FixedPart, RandomPart, Rows, FitStatistics):
         Bates, Maechler, Bolker & Walker (2015), section 5.1, doi:10.18637/jss.v067.i01.
         """
         return profile(self, parm, points)
+
+    def bootstrap(
+        self,
+        n: int,
+        key: Any,
+        kind: Kind = "parametric",
+        statistic: Callable[[Replicates], Any] | None = None,
+    ) -> Bootstrap:
+        """Fit the model to n replicates of the data.
+
+        Parameters
+        ----------
+        n
+            Number of replicates.
+        key
+            A seed, or a JAX random key. Replicate i depends on the key and on i alone.
+        kind
+            `"parametric"`: random effects and residuals from their estimated normal distributions.
+            `"residual"`: modes and residuals, reflated to the estimated covariances and drawn with
+            replacement. `"case"`: whole clusters drawn with replacement. `"wild"`: the residuals of each
+            cluster from the fixed part, turned over at random. The last two need nested factors.
+        statistic
+            A function of one replicate, with the fields `theta`, `beta`, `se`, `sdcor`, `criterion`, that
+            returns a number or several.
+
+        Returns
+        -------
+        Bootstrap
+            `conf_int`, `summary`, `to_frame`, `extend`, `save`; `failures` counts what did not converge.
+
+        References
+        ----------
+        Davison & Hinkley (1997), Bootstrap Methods and their Application; Carpenter, Goldstein & Rasbash
+        (2003), doi:10.1111/1467-9876.00415; Modugno & Giannerini (2015), doi:10.1080/03610926.2013.802807.
+
+        Examples
+        --------
+        >>> import jaxmixed as jm
+        >>> fit = jm.lmer("Reaction ~ Days + (1 | Subject)", jm.datasets.load("sleepstudy"))
+        >>> boot = fit.bootstrap(1000, key=1)
+        >>> boot.n, boot.failures
+        (1000, {})
+        """
+        return bootstrap(self, n, key, kind, statistic)
 
     # Tables
 

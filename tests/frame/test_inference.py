@@ -58,7 +58,7 @@ def test_a_larger_alpha_gives_narrower_intervals(slope_fit):
         (lambda fit: fit.tidy(effects=()), r"effects is \(\)"),
         (lambda fit: fit.conf_int(method="bayes"), "method is 'bayes'"),
         (lambda fit: fit.conf_int(parm="beta"), "parm is 'beta'"),
-        (lambda fit: fit.conf_int(parm="random"), "'profile' or 'wald'"),
+        (lambda fit: fit.conf_int(parm="random"), "'wald' or 'bootstrap'"),
         (lambda fit: fit.conf_int(2), "alpha is 2"),
         (lambda fit: fit.profile(points=0), "points is 0"),
         (lambda fit: fit.profile(parm="beta"), "parm is 'beta'"),

@@ -1,0 +1,273 @@
+"""Very many fits of one shape, as fast as the arithmetic allows.
+
+Under `jax.vmap` all lanes wait for the slowest. Here a compiled program advances every lane by a few
+steps of Newton's method; the lanes that are not done are gathered on the host and go on from where they
+stopped, until none is left.
+
+Lanes run in blocks of fixed width, so that one program serves every number of fits and a lane never sees
+which others share its block: its result is the same, bit for bit, wherever it stands.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool
+
+from ._covariance import Blocks, basis, n_theta, positions
+from ._crossed import Crossed
+from ._fit import EXACT_LIMIT, NEWTON_LIMIT, Fit, _vanishing, fit, value_gradient_hessian
+from ._newton import MAX_ITERATIONS, Evaluation, State, advance, begin
+from ._start import default_start
+from ._suffstats import SuffStats, conditioned
+from ._types import Array, Theta
+
+ROUNDS = 6  # steps between two gatherings: what a fit needs on average
+# Working arrays of a block should stay in the cache that is next to a core.
+IN_CACHE = 2**16
+WIDEST, NARROWEST = 1024, 8  # lanes of a block
+BLOCKS = 4  # of one call
+IN_FLIGHT = 4  # calls that wait for a core
+
+
+def fit_batch(
+    stats: SuffStats,
+    axes: Any = 0,
+    reml: bool = True,
+    theta: Theta | None = None,
+    *,
+    chunk: int | None = None,
+) -> Fit:
+    """Minimise the criterion for every one of many sets of statistics of one shape.
+
+    Equal to `jax.vmap(fit)` but for rounding, and faster where fits differ in the steps they need. It
+    drives compiled programs from the host, so that it cannot be jitted; inside a `jit`, use
+    `jax.vmap(fit)`.
+
+    Parameters
+    ----------
+    stats
+        Sufficient statistics; the leaves that differ from fit to fit have a leading axis of length B.
+        Replicates, or many responses of one design, differ in `C`, `scale`, `gamma_ols` and the products
+        with y in `structure`; data sets brought to one shape differ in all leaves.
+    axes
+        Which leaves have that axis, as `in_axes` of `jax.vmap`: a tree like `stats`, or the beginning of
+        one, of 0 and `None`. By default all have it.
+    reml
+        Restricted likelihood (default) or likelihood.
+    theta
+        Where every fit starts, shape (k,). Replicates of a fitted model start best at its theta; by
+        default each starts at the variances that the method of moments gives.
+    chunk
+        Number of fits that one call of the compiled program takes, to bound memory. By default as many
+        as the cache of a core holds the statistics of, several times over.
+
+    Returns
+    -------
+    Fit
+        NumPy arrays, each with a leading axis of length B. A fit that fails says so in its `result` and
+        disturbs no other. For a given `chunk`, a fit is the same to the last bit whatever the others are.
+
+    Raises
+    ------
+    ValueError
+        If no leaf has a leading axis, or the axes differ in length.
+
+    Examples
+    --------
+    >>> import equinox as eqx, jax, numpy as np
+    >>> from jaxmixed import core
+    >>> group = np.repeat(np.arange(4), 3)
+    >>> y, ones = np.array([1.0, 2, 3, 7, 8, 9, 4, 5, 7, 2, 1, 2]), np.ones((12, 1))
+    >>> design = core.Design(y, ones, (core.RandomTerm(ones, group, 4, (1,)),))
+    >>> each = [core.compress(eqx.tree_at(lambda d: d.y, design, y[::step])) for step in (1, -1)]
+    >>> stats = jax.tree.map(lambda *leaves: np.stack(leaves), *each)
+    >>> print(core.fit_batch(stats).theta.round(2))
+    [[2.72]
+     [2.72]]
+    """
+    batched, shared, size = _separate(stats, axes)
+    k = sum(map(n_theta, stats.blocks))
+    width, blocks = _arrangement(batched, size, chunk)
+    program = _program(reml, theta is None)
+    at_once = blocks * width
+    shared, start = jax.tree.map(jnp.asarray, (shared, np.zeros(k) if theta is None else theta))
+
+    def launch(lanes: np.ndarray) -> jax.Array:
+        index = np.full(at_once, size)
+        index[: len(lanes)] = lanes
+        states = in_blocks(rows[index])
+        own = jax.tree.map(lambda leaf: in_blocks(leaf[np.minimum(index, size - 1)]), batched)
+        return program(own, states, shared, start)
+
+    def in_blocks(leaf: np.ndarray) -> np.ndarray:
+        leaf = leaf.reshape(blocks, width, *leaf.shape[1:])
+        return np.ascontiguousarray(np.moveaxis(leaf, 1, -1))
+
+    # The last row stands for lanes that only fill up a block: they are done.
+    rows = np.zeros((size + 1, _state_size(k)), stats.C.dtype)
+    rows[-1, -1] = 1
+    waiting = np.arange(size)
+    while len(waiting):
+        pieces = np.split(waiting, np.arange(at_once, len(waiting), at_once))
+        for i in range(0, len(pieces), IN_FLIGHT):
+            some = pieces[i : i + IN_FLIGHT]
+            for lanes, found in zip(some, [launch(lanes) for lanes in some], strict=True):
+                rows[lanes] = np.asarray(found).swapaxes(1, 2).reshape(at_once, -1)[: len(lanes)]
+        waiting = waiting[rows[waiting, -1] == 0]
+    return _as_fit(rows[:-1], stats)
+
+
+def _separate(stats: SuffStats, axes: Any) -> tuple[SuffStats, SuffStats, int]:
+    """Return the leaves that differ from lane to lane, those that do not, and the number of lanes."""
+    axes = jax.tree.broadcast(axes, stats, is_leaf=lambda axis: axis is None)
+    differs = jax.tree.map(lambda axis: axis is not None, axes, is_leaf=lambda axis: axis is None)
+    batched, shared = eqx.partition(stats, differs)
+    sizes = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(batched)}
+    if len(sizes) != 1 or sizes == {()}:
+        found = ", ".join(sorted(str(size[0]) if size else "none" for size in sizes)) or "none"
+        raise ValueError(
+            f"The batch axes of the statistics have lengths {found}; expected one length, on the first axis "
+            "of every leaf that `axes` marks with 0."
+        )
+    if jax.default_backend() == "cpu":
+        batched = jax.tree.map(np.asarray, batched)  # gathered without a program for every length
+    return batched, shared, sizes.pop()[0]
+
+
+def _arrangement(batched: SuffStats, size: int, chunk: int | None) -> tuple[int, int]:
+    """Return the number of lanes of a block and of blocks of a call, powers of two."""
+    numbers = sum(leaf[0].size for leaf in jax.tree.leaves(batched))
+    width = _power_of_two(int(np.clip(IN_CACHE // numbers, NARROWEST, WIDEST)))
+    if chunk is None:
+        return width, min(BLOCKS, 2 * _power_of_two(-(-size // width)))
+    width = min(width, _power_of_two(chunk))
+    return width, max(1, chunk // width)
+
+
+def _power_of_two(number: int) -> int:
+    return 1 << (max(number, 1).bit_length() - 1)
+
+
+def _state_size(k: int) -> int:
+    state = jax.eval_shape(begin, jax.ShapeDtypeStruct((k,), jnp.float32))
+    return sum(leaf.size for leaf in jax.tree.leaves(state))
+
+
+def _as_fit(rows: np.ndarray, stats: SuffStats) -> Fit:
+    """Undo the packing of states, which begin with x, value, gradient, Hessian and three scalars."""
+    k = sum(map(n_theta, stats.blocks))
+    ends = np.cumsum([k, 1, k, k * k, 1, 1, 1])
+    x, value, gradient, hessian, decrement, steps, result, _ = np.split(rows, ends, axis=1)
+    ends = np.cumsum([n_theta(b) for b in stats.blocks])[:-1]
+    pieces = zip(np.split(x, ends, axis=1), stats.T, stats.blocks, strict=True)
+    return Fit(
+        np.concatenate([_rectified(piece, T, blocks) for piece, T, blocks in pieces], axis=1),
+        value[:, 0],
+        gradient,
+        hessian.reshape(-1, k, k),
+        decrement[:, 0],
+        steps[:, 0].astype(int),
+        result[:, 0].astype(int),
+    )
+
+
+def _rectified(x: np.ndarray, T: Array, blocks: Blocks) -> np.ndarray:
+    """Do as `unconditioned` and `rectify`, for all lanes at once."""
+    q = sum(blocks)
+    factors = (x @ basis(blocks).reshape(-1, q * q).astype(x.dtype)).reshape(-1, q, q)
+    factors = np.linalg.solve(np.asarray(T), factors)
+    diagonal = np.diagonal(factors, axis1=1, axis2=2)[:, None]
+    row, column = positions(blocks)
+    return np.where(diagonal < 0, -factors, factors)[:, row, column]
+
+
+@functools.cache
+def _program(reml: bool, default: bool) -> Callable[..., jax.Array]:
+    """Compile the advance of several blocks, one after the other."""
+
+    def blocks(batched, states, shared, theta):
+        whole = _whole_fits if _is_large(batched, shared) else _rounds
+        start = None if default else theta
+
+        def block(one: tuple[SuffStats, Array]) -> jax.Array:
+            return whole(one[0], one[1], shared, start, reml)
+
+        return jax.lax.map(block, (batched, states))
+
+    return jax.jit(blocks)
+
+
+def _is_large(batched: SuffStats, shared: SuffStats) -> bool:
+    """Tell whether `fit` does something else than Newton steps with an exact Hessian."""
+    stats = eqx.combine(jax.tree.map(lambda leaf: leaf[0, ..., 0], batched), shared)
+    structure = stats.structure
+    wide = isinstance(structure, Crossed) and len(structure.A_others) > EXACT_LIMIT
+    return wide or sum(map(n_theta, stats.blocks)) > NEWTON_LIMIT
+
+
+def _whole_fits(batched, states, shared, theta, reml: bool) -> jax.Array:
+    """Fit every lane to its end: nothing to go on from."""
+
+    def whole(own: SuffStats) -> Array:
+        stats = eqx.combine(own, shared)
+        found = fit(stats, reml, theta)
+        parts = (conditioned(found.theta, stats), *found[1:])
+        return jnp.concatenate([jnp.ravel(part).astype(states.dtype) for part in parts])
+
+    rows = jax.vmap(whole, -1, -1)(batched)
+    return jnp.pad(rows, ((0, len(states) - len(rows)), (0, 0)), constant_values=1)
+
+
+def _rounds(batched, states, shared, theta, reml: bool) -> jax.Array:
+    """Advance every lane that is not done by at most `ROUNDS` steps."""
+    tolerance = 1e-8 if states.dtype == jnp.float64 else 1e-5
+
+    def vanishing(theta: Theta) -> Bool[Array, " k"]:
+        return _vanishing(theta, shared.blocks)
+
+    def prepare(own: SuffStats, row: Array) -> State:
+        stats = eqx.combine(own, shared)
+        fresh = begin(default_start(stats) if theta is None else conditioned(theta, stats))
+        former = _unpacked(row, fresh)
+        return jax.tree.map(lambda a, b: jnp.where(former.best.steps == 0, a, b), fresh, former)
+
+    def evaluate(own: SuffStats, x: Theta) -> Evaluation:
+        return value_gradient_hessian(x, eqx.combine(own, shared), reml)
+
+    def step(found: Evaluation, state: State) -> State:
+        new = advance(lambda x: found, state, tolerance=tolerance, vanishing=vanishing)
+        new = new._replace(done=new.done | (new.best.steps >= MAX_ITERATIONS))
+        return jax.tree.map(lambda a, b: jnp.where(state.done, a, b), state, new)
+
+    def some_left(carry: tuple[Array, State]) -> Array:
+        return (carry[0] < ROUNDS) & ~carry[1].done.all()
+
+    def both(carry: tuple[Array, State]) -> tuple[Array, State]:
+        found = _over_lanes(evaluate)(batched, carry[1].trial)
+        return carry[0] + 1, _over_lanes(step)(found, carry[1])
+
+    state = _over_lanes(prepare)(batched, states)
+    _, state = jax.lax.while_loop(some_left, both, (0, state))
+    return _over_lanes(_packed)(state)
+
+
+def _over_lanes(function: Callable[..., Any]) -> Callable[..., Any]:
+    return jax.vmap(function, in_axes=-1, out_axes=-1)
+
+
+def _packed(state: State) -> Array:
+    return jnp.concatenate([leaf.ravel().astype(state.trial.dtype) for leaf in jax.tree.leaves(state)])
+
+
+def _unpacked(row: Array, like: State) -> State:
+    leaves, tree = jax.tree.flatten(like)
+    pieces = jnp.split(row, np.cumsum([leaf.size for leaf in leaves])[:-1])
+    pieces = [
+        piece.reshape(leaf.shape).astype(leaf.dtype) for piece, leaf in zip(pieces, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(tree, pieces)

@@ -1,0 +1,249 @@
+"""Drawing sufficient statistics from a model without drawing rows, nor levels that share a pattern.
+
+In the orthonormal coordinates tau of the span of Z (`_whitened`), relative to sigma, let D_r be a root of
+D = Q'(I - P_Z)Q, what of Q lies outside that span, and rho the standard normal coordinates there. Then
+
+    h = Q'(Zb + e) = X'tau + D_r'rho,      gamma_ols = R beta + sigma h,
+    Z'(y* - Q gamma_ols):   coordinates tau - X h,
+    |y* - Q gamma_ols|^2 = sigma^2 (|tau - X h|^2 + |rho - D_r h|^2 + chi^2(n - rank[Z Q])),
+
+sums of squares throughout, so that nothing cancels. beta and sigma move gamma_ols and the scale;
+u = (y* - Q gamma_ols) / scale depends on neither.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array as JaxArray, Float, PRNGKeyArray
+
+from ._nested import Nested, NestedPatterns
+from ._one_factor import OneFactor, Patterns
+from ._structure import Factors, Structure
+from ._suffstats import SuffStats, conditioned_factors
+from ._types import Scalar, Theta
+from ._whitened import Chain, Coordinates, Merged, Part, kept, whiten
+from ._whitened_families import Families, families_of, family_parts, family_rows
+
+
+class Sampler(eqx.Module):
+    """A model from which sufficient statistics are drawn: all that replicates have in common.
+
+    Attributes
+    ----------
+    stats
+        Statistics that lend their shape and all that does not depend on the response.
+    parts
+        The random effects in orthonormal coordinates: levels one by one, and levels that share a pattern.
+    families
+        For `NestedPatterns`, which outermost levels belong to each part; else `None`.
+    gamma, sigma
+        R beta, shape (p,), and the residual standard deviation, in units of y.
+    outside
+        Root D_r of what of Q lies outside the span of Z, shape (p, p).
+    dof
+        n - rank[Z Q].
+    """
+
+    stats: SuffStats
+    parts: tuple[Part, ...]
+    families: Families | None
+    gamma: Float[JaxArray, " p"]
+    sigma: Scalar
+    outside: Float[JaxArray, "p p"]
+    dof: Scalar
+
+
+def simulate_stats(
+    key: PRNGKeyArray, theta: Theta, beta: Float[JaxArray, " p"], sigma: Scalar, stats: SuffStats
+) -> SuffStats:
+    """Draw the sufficient statistics of a new response, with new random effects and residuals.
+
+    Equal in distribution to the statistics of y* = X beta + offset + Z b + e, at a cost that depends
+    neither on the number of rows nor, for each pattern, on the number of levels. For many replicates of
+    one model make the `sampler` once.
+
+    Parameters
+    ----------
+    key
+        A JAX random key; the draw depends on it alone.
+    theta
+        Relative covariance parameters, relative to sigma, shape (k,).
+    beta
+        Fixed effects, in units of y per unit of X, shape (p,).
+    sigma
+        Residual standard deviation of a row of weight one, in units of y.
+    stats
+        The design: `compress(design)` or `suffstats(design)`. What it holds of a response is not used.
+
+    Returns
+    -------
+    SuffStats
+        Of the structure, shapes and dtype of `stats`.
+
+    Raises
+    ------
+    ValueError
+        For crossed factors; and for compressed nested factors that are an argument of a jitted function.
+
+    References
+    ----------
+    Bartlett (1933), doi:10.1017/S0370164600021751.
+    Odell & Feiveson (1966), doi:10.1080/01621459.1966.10502018.
+
+    Examples
+    --------
+    >>> import jax, numpy as np
+    >>> from jaxmixed import core
+    >>> from jaxmixed.core._simulate_stats import simulate_stats
+    >>> group = np.repeat(np.arange(4), 3)
+    >>> y, ones = np.arange(12.0) % 5, np.ones((12, 1))
+    >>> stats = core.compress(core.Design(y, ones, (core.RandomTerm(ones, group, 4, (1,)),)))
+    >>> simulate_stats(jax.random.key(0), np.array([0.5]), np.array([10.0]), 1.0, stats).C.shape
+    (2, 2)
+    """
+    return draw(key, sampler(theta, beta, sigma, stats))
+
+
+def sampler(theta: Theta, beta: Float[JaxArray, " p"], sigma: Scalar, stats: SuffStats) -> Sampler:
+    """Prepare to draw from a model: all factorisations are made here; arguments as in `simulate_stats`.
+
+    Examples
+    --------
+    >>> import jax, numpy as np
+    >>> from jaxmixed import core
+    >>> from jaxmixed.core._simulate_stats import draw, sampler
+    >>> group = np.repeat(np.arange(4), 3)
+    >>> y, ones = np.arange(12.0) % 5, np.ones((12, 1))
+    >>> stats = core.compress(core.Design(y, ones, (core.RandomTerm(ones, group, 4, (1,)),)))
+    >>> model = sampler(np.array([0.5]), np.array([10.0]), 1.0, stats)
+    >>> keys = jax.random.split(jax.random.key(0), 100)
+    >>> jax.vmap(lambda key: core.fit(draw(key, model)).theta)(keys).shape
+    (100, 1)
+    """
+    structure = stats.structure
+    families = families_of(structure, stats.p) if isinstance(structure, NestedPatterns) else None
+    stats = jax.tree.map(jnp.asarray, stats)
+    dtype, p = stats.C.dtype, stats.p
+    factors = conditioned_factors(jnp.asarray(theta, dtype), stats)
+    parts = _parts(stats.structure, factors, families, p)
+    rank = sum((part.rank for part in parts[1:]), parts[0].rank)
+    D = jnp.eye(p, dtype=dtype) - sum((part.gram() for part in parts[1:]), parts[0].gram())
+    outside, _ = whiten(D, size=jnp.ones((), dtype), most=stats.n - rank)
+    gamma = stats.R @ jnp.asarray(beta, dtype)
+    dof = jnp.maximum(stats.n - rank - kept(outside).sum(), 0)
+    return Sampler(stats, parts, families, gamma, jnp.asarray(sigma, dtype), outside, dof)
+
+
+def draw(key: PRNGKeyArray, sampler: Sampler) -> SuffStats:
+    """Draw sufficient statistics from a prepared model; vmap it over keys."""
+    normals = jax.random.normal(jax.random.fold_in(key, 0), (n_normals(sampler),), sampler.gamma.dtype)
+    return from_draws(sampler, normals, chi_square(jax.random.fold_in(key, 1), degrees(sampler)))
+
+
+def n_normals(sampler: Sampler) -> int:
+    """Return the number of normal draws that a replicate takes."""
+    return sum(part.n_normals for part in sampler.parts) + len(sampler.gamma)
+
+
+def degrees(sampler: Sampler) -> Float[JaxArray, " m"]:
+    """Return the degrees of freedom of the chi-square draws that a replicate takes."""
+    return jnp.concatenate([*(part.degrees for part in sampler.parts), sampler.dof[None]])
+
+
+def from_draws(sampler: Sampler, normals: Float[JaxArray, " l"], chi2: Float[JaxArray, " m"]) -> SuffStats:
+    """Turn standard normal and chi-square draws into sufficient statistics."""
+    chi, tau = jnp.sqrt(chi2), []
+    for part in sampler.parts:
+        tau.append(part.draw(normals[: part.n_normals], chi[: len(part.degrees)]))
+        normals, chi = normals[part.n_normals :], chi[len(part.degrees) :]
+    rho = normals * kept(sampler.outside)
+    h = sampler.outside.T @ rho
+    for part, t in zip(sampler.parts, tau, strict=True):
+        h = h + part.onto_fixed(t)
+    tau = [part.without_fixed(t, h) for part, t in zip(sampler.parts, tau, strict=True)]
+    squares = chi2[-1] + ((rho - sampler.outside @ h) ** 2).sum()
+    squares = squares + sum((t**2).sum() for part in tau for t in part)
+    return _with_response(sampler, h, tau, squares)
+
+
+def _with_response(sampler: Sampler, h, tau: list[Coordinates], squares: Scalar) -> SuffStats:
+    """Put a response into the statistics, given what it projects to, relative to sigma."""
+    stats, p = sampler.stats, sampler.stats.p
+    mean_square = squares / stats.n
+    root = jnp.where(mean_square > 0, jnp.sqrt(jnp.where(mean_square > 0, mean_square, 1)), 1)
+    tau = [tuple(t / root for t in part) for part in tau]
+    C = jnp.zeros_like(stats.C).at[:p, :p].set(stats.C[:p, :p]).at[p, p].set(squares / root**2)
+    return eqx.tree_at(
+        lambda s: (s.structure, s.C, s.gamma_ols, s.scale),
+        stats,
+        (_structure(sampler, tau), C, sampler.gamma + sampler.sigma * h, sampler.sigma * root),
+    )
+
+
+def chi_square(key: PRNGKeyArray, degrees: Float[JaxArray, " m"]) -> Float[JaxArray, " m"]:
+    """Draw from chi-square distributions with whole degrees of freedom, zero among them.
+
+    By rejection (Marsaglia & Tsang 2000, doi:10.1145/358407.358414), of one proposal in twenty at most. All
+    draws of a batch are proposed at once, where `jax.random.chisquare` makes one after the other.
+    """
+    few = degrees < 2  # zero or one: the square of as many normal draws
+    d = jnp.where(few, 1, degrees / 2) - 1 / 3
+    c = 1 / jnp.sqrt(9 * d)
+
+    def propose(state):
+        i, value, waiting = state
+        # one draw for both: deriving more keys would cost as much as the numbers
+        shape, least = (2, *degrees.shape), float(np.nextafter(degrees.dtype.type(-1), degrees.dtype.type(0)))
+        both = jax.random.uniform(jax.random.fold_in(key, i), shape, degrees.dtype, least, 1.0)
+        x, log_u = 2**0.5 * jax.lax.erf_inv(both[0]), jnp.log1p(both[1]) - np.log(2.0)
+        cx = c * x
+        valid = cx > -1
+        # (1 + cx)^3 - 1, so that large degrees of freedom lose no digits
+        excess = cx * (3 + cx * (3 + cx))
+        log_v = 3 * jnp.log1p(jnp.where(valid, cx, 0))
+        accepted = few | (valid & (log_u < x**2 / 2 + d * (log_v - excess)))
+        drawn = jnp.where(few, degrees * x**2, 2 * d * (1 + excess))
+        return i + 1, jnp.where(waiting & accepted, drawn, value), waiting & ~accepted
+
+    start = jnp.zeros((), jnp.int32), jnp.zeros_like(degrees), jnp.ones(degrees.shape, bool)
+    return jax.lax.while_loop(lambda state: state[2].any(), propose, start)[1]
+
+
+def _parts(structure: Structure, factors: Factors, families, p: int) -> tuple[Part, ...]:
+    """Bring the random effects into orthonormal coordinates."""
+    if isinstance(structure, OneFactor):
+        rows = jnp.concatenate([structure.A, structure.B[:, :, :-1]], axis=2)
+        return (Chain.build((rows,), (), factors),)
+    if isinstance(structure, Patterns):
+        fixed = structure.G[..., :-1, :-1]
+        return (Merged.build(structure.counts, structure.A, fixed, factors[0] @ factors[0].T),)
+    if isinstance(structure, Nested):
+        factors = [factors[t] for t in structure.order]
+        return (Chain.build([row[:, :, :-1] for row in structure.rows], structure.parents, factors),)
+    if isinstance(structure, NestedPatterns):
+        return family_parts(structure, families, [factors[t] for t in structure.order], p)
+    raise ValueError(
+        f"The statistics of {type(structure).__name__.lower()} factors cannot be drawn directly; "
+        "draw rows with simulate and take their statistics."
+    )
+
+
+def _structure(sampler: Sampler, tau: list[Coordinates]) -> Structure:
+    """Return the cross products with a response that has coordinates tau."""
+    structure, part = sampler.stats.structure, sampler.parts[0]
+    if isinstance(part, Merged) and isinstance(structure, Patterns):
+        fixed, y = part.products_fixed(), part.products(tau[0])
+        B = jnp.concatenate([fixed, y[..., None]], axis=3)
+        cross = jnp.einsum("ukic,ukj->uijc", B, y)
+        G = structure.G.at[..., -1].set(cross).at[..., -1, :].set(cross.swapaxes(1, 2))
+        return eqx.tree_at(lambda s: s.G, structure, G)
+    if isinstance(part, Chain) and isinstance(structure, OneFactor):
+        return eqx.tree_at(lambda s: s.B, structure, structure.B.at[:, :, -1].set(part.products(tau[0])[0]))
+    if isinstance(part, Chain) and isinstance(structure, Nested):
+        products = part.products(tau[0])
+        rows = tuple(r.at[:, :, -1].set(b) for r, b in zip(structure.rows, products, strict=True))
+        return eqx.tree_at(lambda s: s.rows, structure, rows)
+    assert isinstance(structure, NestedPatterns) and sampler.families is not None
+    rows = family_rows(structure, sampler.families, sampler.parts, tau)
+    return eqx.tree_at(lambda s: s.rows, structure, rows)

@@ -1,0 +1,202 @@
+"""Fits of bootstrap replicates: draw statistics by key, fit them in one batch, keep what tables need.
+
+============ =======================================================================================
+kind         a replicate
+============ =======================================================================================
+"parametric" random effects and residuals from their estimated normal distributions
+"residual"   reflated modes and residuals, drawn with replacement
+"case"       whole clusters, drawn with replacement
+"wild"       each cluster's residuals from the fixed part, turned over with probability one half
+============ =======================================================================================
+
+Replicate i depends on the key and on i alone: not on how many there are, nor on how they are batched.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmixed import core
+
+from ._check import check_choice
+from ._errors import DataError
+from ._estimate import QUICK, as_key
+
+if TYPE_CHECKING:
+    from ._fitted import FittedModel
+
+Kind = Literal["parametric", "residual", "case", "wild"]
+AT_ONCE, LEAST = 4096, 64  # replicates drawn at a time, to bound memory; a power of two
+BY_RESPONSE = ("C", "gamma_ols", "scale", "G", "B", "rows", "B_others")
+BY_CLUSTER = ("C", "n", "log_weights", "counts", "G", "B", "rows")
+
+
+class Replicates(NamedTuple):
+    """Estimates of R replicates.
+
+    Attributes
+    ----------
+    theta
+        Shape (R, k).
+    beta, se
+        Fixed effects and their standard errors, shape (R, p).
+    sdcor
+        Standard deviations and correlations in theta's order, and sigma, shape (R, k + 1).
+    criterion
+        -2 log likelihood as the model was fitted, shape (R,).
+    result
+        How each fit ended, an index into `core.RESULTS`, shape (R,).
+    """
+
+    theta: np.ndarray
+    beta: np.ndarray
+    se: np.ndarray
+    sdcor: np.ndarray
+    criterion: np.ndarray
+    result: np.ndarray
+
+
+class Recipe(NamedTuple):
+    """How statistics are made: `make(key, ingredients)`, and which of their leaves differ by replicate."""
+
+    make: Callable[[Any, Any], core.SuffStats]
+    ingredients: Any
+    names: tuple[str, ...]
+
+
+def replicate(fit: FittedModel, kind: str, key: Any, first: int, n: int) -> Replicates:
+    """Draw and fit replicates first, ..., first + n - 1."""
+    check_choice("kind", kind, get_args(Kind))
+    with jax.enable_x64(True):
+        if kind not in fit._recipes:
+            fit._recipes[kind] = _recipe(fit, kind)
+        recipe, key = fit._recipes[kind], as_key(key)
+        example = jax.eval_shape(recipe.make, key, recipe.ingredients)
+        axes = _axes(example, recipe.names)
+        draw, read = _draw(recipe.make, recipe.names), _read(recipe.names, fit.reml)
+        at_once = min(AT_ONCE, max(LEAST, 1 << (n - 1).bit_length()))
+        pieces = []
+        for start in range(first, first + n, at_once):
+            stats = draw(jnp.arange(start, start + at_once), key, recipe.ingredients)
+            found = core.fit_batch(stats, axes, fit.reml, _start(fit.theta))
+            pieces.append((found.theta, *map(np.asarray, read(found.theta, stats)), found.result))
+    joined = [np.concatenate(parts)[:n] for parts in zip(*pieces, strict=True)]
+    return Replicates(*joined)
+
+
+@functools.cache
+def _draw(
+    make: Callable[[Any, Any], core.SuffStats], names: tuple[str, ...]
+) -> Callable[..., core.SuffStats]:
+    """Compile the making of many statistics, those leaves that do not differ made once."""
+
+    def many(index, key, ingredients):
+        def one(index):
+            return make(jax.random.fold_in(key, index), ingredients)
+
+        return jax.vmap(one, out_axes=_axes(jax.eval_shape(one, index[0]), names))(index)
+
+    return jax.jit(many, compiler_options=_options())
+
+
+@functools.cache
+def _read(names: tuple[str, ...], reml: bool) -> Callable[..., Any]:
+    """Compile the reading of many fits."""
+
+    def many(theta, stats):
+        return jax.vmap(lambda t, s: _numbers(t, s, reml), in_axes=(0, _axes(stats, names)))(theta, stats)
+
+    return jax.jit(many, compiler_options=_options())
+
+
+def _options() -> dict[str, Any] | None:
+    return QUICK if jax.default_backend() == "cpu" else None
+
+
+def _start(theta: np.ndarray) -> np.ndarray:
+    """Move a start off zero, where the criterion has no slope."""
+    return np.where(theta == 0, 0.1, theta)
+
+
+def _numbers(theta, stats: core.SuffStats, reml: bool):
+    found = core.estimates(theta, stats, reml)
+    values = jnp.concatenate([theta, found.sigma[None]])
+    size = len(values)
+    parameters = core.VarianceParameters(values, jnp.zeros((size, size)), jnp.zeros(size, bool))
+    sdcor = core.on_scale(parameters, stats.blocks, "sdcor").values
+    return found.beta, jnp.sqrt(jnp.diagonal(found.vcov)), sdcor, found.criterion
+
+
+def _axes(stats: core.SuffStats, names: tuple[str, ...]) -> Any:
+    """Return 0 for the leaves called so, and `None` for those shared by all replicates."""
+
+    def axis(path, leaf):
+        called = [part.name for part in path if isinstance(part, jax.tree_util.GetAttrKey)]
+        return 0 if called[-1] in names else None
+
+    return jax.tree_util.tree_map_with_path(axis, stats)
+
+
+def _recipe(fit: FittedModel, kind: str) -> Recipe:
+    if kind == "case":
+        return _cases(fit)
+    if kind == "parametric" and not isinstance(fit.stats.structure, core.Crossed):
+        found = fit._estimates
+        sampler = core.sampler(fit.theta, found.beta, found.sigma, fit.stats)
+        return Recipe(core.draw, sampler, BY_RESPONSE)
+    return _responses(fit, kind)
+
+
+def _cases(fit: FittedModel) -> Recipe:
+    try:
+        apart = core.clusters(fit._conditioned, fit._plan, fit.y)
+    except ValueError as error:
+        raise DataError(str(error)) from None
+    return Recipe(_draw_clusters, apart, BY_CLUSTER)
+
+
+def _draw_clusters(key, apart: core.Clusters) -> core.SuffStats:
+    return apart.weighted(core.draw_weights(key, len(apart.n), apart.n.dtype))
+
+
+def _responses(fit: FittedModel, kind: str) -> Recipe:
+    """Make responses row by row, and take their statistics."""
+    makers = {"parametric": _simulated, "residual": _resampled, "wild": _turned_over}
+    response, ingredients = makers[kind](fit)
+    # Merging nested levels looks at numbers, which a compiled program does not have.
+    compress = not isinstance(fit._all_levels.structure, core.Nested)
+
+    def make(key, ingredients):
+        y = response(key, ingredients)
+        return core.assemble(fit._conditioned, fit._plan, y, compress=compress)
+
+    return Recipe(make, ingredients, BY_RESPONSE)
+
+
+def _simulated(fit: FittedModel):
+    design, found = fit.frame.design, fit._estimates
+    return lambda key, model: core.simulate(key, design, *model), (fit.theta, found.beta, found.sigma)
+
+
+def _resampled(fit: FittedModel):
+    design, found = fit.frame.design, fit._estimates
+    reflated = core.reflate(design, fit.theta, found.beta, found.sigma, fit._modes)
+    return lambda key, reflated: core.resample(key, reflated, design), reflated
+
+
+def _turned_over(fit: FittedModel):
+    if isinstance(fit.stats.structure, core.Crossed):
+        raise DataError(
+            "The grouping factors are crossed, so that no clusters are independent of one another; expected "
+            "nested factors for the wild bootstrap, so use kind='parametric' or 'residual'."
+        )
+    design = fit.frame.design
+    outermost = min(design.terms, key=lambda term: term.n_levels)
+    codes, J = outermost.codes, outermost.n_levels
+    return lambda key, beta: core.turn_over(key, design, beta, codes, J), fit._estimates.beta
