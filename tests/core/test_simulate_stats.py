@@ -116,6 +116,8 @@ OTHERS = [
     ("nested_unequal", True, "", Nested),
 ]
 
+ONE_OF_EACH = QUICK + OTHERS[:5]
+
 
 def _id(case):
     name, compress, zero, _ = case
@@ -243,10 +245,10 @@ def _rank(design):
     return np.linalg.matrix_rank(np.concatenate([design.X.T, *Z]))
 
 
-N = 20_000
+N = 8_000
 
 
-@pytest.mark.parametrize(("name", "compress", "zero", "kind"), cases([], QUICK + OTHERS))
+@pytest.mark.parametrize(("name", "compress", "zero", "kind"), cases([], ONE_OF_EACH))
 def test_moments(name, compress, zero, kind, x64):
     """Means and covariances of all statistics, each entry within six standard errors."""
     design, theta, beta = make(name, zero)
@@ -283,11 +285,11 @@ def drawn(theta, beta, stats, n=N):
     return tuple(np.asarray(a) for a in many(jax.random.split(jax.random.key(7), n)))
 
 
-@pytest.mark.parametrize(("name", "compress", "zero", "kind"), cases([], QUICK + OTHERS))
+@pytest.mark.parametrize(("name", "compress", "zero", "kind"), cases([], ONE_OF_EACH))
 def test_draws_and_rows_agree(name, compress, zero, kind, x64):
     """Kolmogorov-Smirnov: statistics, fits, and random projections of both, at family-wise level 0.001."""
     design, theta, beta = make(name, zero)
-    n = 4000
+    n = 600
     prepared = core.condition(design)
     plan = core.plan(prepared)
     template = statistics(design, compress)
@@ -307,7 +309,7 @@ def test_draws_and_rows_agree(name, compress, zero, kind, x64):
     responses = jax.jit(jax.vmap(lambda key: core.simulate(key, design, theta, beta, SIGMA)))
     y = np.asarray(responses(jax.random.split(jax.random.key(1), n)))
     each = [core.assemble(prepared, plan, row, compress=compress) for row in y]
-    rows = np.asarray(by_summary(jax.tree.map(lambda *a: jnp.stack(a), *each)))
+    rows = np.asarray(by_summary(jax.tree.map(lambda *a: np.stack(a), *each)))
     drawn = np.asarray(direct(jax.random.split(jax.random.key(2), n)))
     assert np.isfinite(drawn).all() and np.isfinite(rows).all()
     spread = rows.std(0)
