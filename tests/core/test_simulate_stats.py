@@ -285,7 +285,7 @@ def drawn(theta, beta, stats, n=N):
     return tuple(np.asarray(a) for a in many(jax.random.split(jax.random.key(7), n)))
 
 
-@pytest.mark.parametrize(("name", "compress", "zero", "kind"), cases([], ONE_OF_EACH))
+@pytest.mark.parametrize(("name", "compress", "zero", "kind"), cases([], ONE_OF_EACH[:4]))
 def test_draws_and_rows_agree(name, compress, zero, kind, x64):
     """Kolmogorov-Smirnov: statistics, fits, and random projections of both, at family-wise level 0.001."""
     design, theta, beta = make(name, zero)
