@@ -77,5 +77,6 @@ from ._variance_scales import (
     Scale as Scale,
     Scaled as Scaled,
     on_scale as on_scale,
+    standard_deviations as standard_deviations,
     variance_positions as variance_positions,
 )

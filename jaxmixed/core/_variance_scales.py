@@ -72,6 +72,11 @@ def on_scale(parameters: VarianceParameters, blocks: tuple[Blocks, ...], scale: 
     return Scaled(values, xp.where(lost[:, None] | lost[None, :], xp.nan, vcov))
 
 
+def standard_deviations(theta: Theta, sigma: Scalar, blocks: tuple[Blocks, ...]) -> Float[Array, " m"]:
+    """Return standard deviations and correlations in theta's order, and sigma."""
+    return deviations(_variances(theta, sigma, blocks)[0], blocks)[0]
+
+
 def _variances(theta: Theta, sigma: Scalar, blocks: tuple[Blocks, ...]):
     xp = namespace(theta, sigma)
     psi, slopes, _ = covariances(theta, blocks)

@@ -207,7 +207,7 @@ def bootstrap(
         fit.theta[None],
         fit._estimates.beta[None],
         np.sqrt(np.diagonal(fit._estimates.vcov))[None],
-        core.on_scale(fit._variance_parameters, fit.stats.blocks, "sdcor").values[None],
+        core.standard_deviations(fit.theta, fit.sigma, fit.stats.blocks)[None],
         np.array([fit.criterion]),
         np.zeros(1, int),
     )

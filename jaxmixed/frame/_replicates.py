@@ -126,10 +126,7 @@ def _start(theta: np.ndarray) -> np.ndarray:
 
 def _numbers(theta, stats: core.SuffStats, reml: bool):
     found = core.estimates(theta, stats, reml)
-    values = jnp.concatenate([theta, found.sigma[None]])
-    size = len(values)
-    parameters = core.VarianceParameters(values, jnp.zeros((size, size)), jnp.zeros(size, bool))
-    sdcor = core.on_scale(parameters, stats.blocks, "sdcor").values
+    sdcor = core.standard_deviations(theta, found.sigma, stats.blocks)
     return found.beta, jnp.sqrt(jnp.diagonal(found.vcov)), sdcor, found.criterion
 
 
