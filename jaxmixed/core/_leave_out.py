@@ -11,13 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ._conditioning import Conditioned, condition_response
+from ._conditioning import Conditioned
 from ._covariance import is_diagonal
 from ._criterion import Estimates, estimates
 from ._crossed_plan import CrossedPlan
 from ._deletion import Deletion, OfNested, OfOneFactor, OfPattern
 from ._design import RandomTerm
 from ._fit import Fit, fit
+from ._level_sums import columns, level_sums
 from ._nested_plan import NestedPlan, parent_levels
 from ._one_factor import OneFactorPlan
 from ._structure import Plan, Structure
@@ -46,15 +47,11 @@ def deletions(prepared: Conditioned, plan: Plan, y: Float[np.ndarray, " n"], fac
         With a leading axis over the levels; to be taken off compressed statistics for one factor, and
         off uncompressed ones for nested factors.
     """
-    V = _columns(prepared, y)
-    codes, J = prepared.terms[factor].codes, prepared.terms[factor].n_levels
-    root = prepared.root_weights
-    log_weights = np.zeros(J) if root is None else 2 * segment_sum(np.log(root), codes, J)
-    C = np.stack([segment_sum(V[:, a, None] * V, codes, J) for a in range(V.shape[1])], axis=1)
-    shared = np.bincount(codes, minlength=J).astype(V.dtype), log_weights, C
+    V, term = columns(prepared, y), prepared.terms[factor]
+    shared = level_sums(prepared, V, term)
     if isinstance(plan, OneFactorPlan):
         if plan.merged is None:
-            return OfOneFactor(*shared, np.arange(J))
+            return OfOneFactor(*shared, np.arange(term.n_levels))
         return OfPattern(*shared, plan.merged.pattern, plan.attach(V).B)
     return OfNested(*shared, *_of_nested(plan, V, factor)) if isinstance(plan, NestedPlan) else None
 
@@ -76,7 +73,7 @@ def without_rows(
     prepared: Conditioned, y: Float[np.ndarray, " n"], stats: SuffStats, kept: Bool[np.ndarray, " n"]
 ) -> SuffStats:
     """Return the statistics of some rows of crossed factors, in the shapes and coordinates of all."""
-    V = _columns(prepared, y) * kept[:, None]
+    V = columns(prepared, y) * kept[:, None]
     terms = tuple(
         RandomTerm(term.z * kept[:, None], term.codes, term.n_levels, term.blocks) for term in prepared.terms
     )
@@ -111,11 +108,6 @@ def refit(stats: SuffStats, theta: Theta, reml: bool) -> Refit:
     vanished = is_diagonal(stats.blocks) & (jnp.abs(start) < SMALLEST)
     found = fit(stats, reml, unconditioned(jnp.where(vanished, SMALLEST, start), stats))
     return Refit(found, estimates(found.theta, stats, reml))
-
-
-def _columns(prepared: Conditioned, y: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n c"]:
-    """Return [Q u]."""
-    return np.column_stack([prepared.Q, condition_response(prepared, y).u])
 
 
 def _changed(stats: SuffStats, structure: Structure, C: Array, n: Array, log_weights: Array) -> SuffStats:

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray
 
-from ._conditioning import Conditioned, condition_response
+from ._conditioning import Conditioned
+from ._level_sums import columns, level_sums
 from ._nested import Nested, NestedPatterns
 from ._one_factor import OneFactor, Patterns
 from ._patterns import same_rows
@@ -130,18 +131,8 @@ def clusters(conditioned: Conditioned, plan: Plan, y: Float[np.ndarray, " n"]) -
             "The grouping factors are crossed, or families of levels very unequal; clusters can be resampled "
             "where factors are nested, so use another kind of bootstrap."
         )
-    response = condition_response(conditioned, y)
-    V = np.column_stack([conditioned.Q, response.u])
-    codes, J = outermost.codes, outermost.n_levels
-    root = conditioned.root_weights
-    log_weights = np.zeros(len(y)) if root is None else 2 * np.log(root)
-    return Clusters(
-        whole,
-        segment_sum(V[:, :, None] * V[:, None, :], codes, J),
-        np.bincount(codes, minlength=J).astype(V.dtype),
-        np.bincount(codes, log_weights, J),
-        arrangement,
-    )
+    sums = level_sums(conditioned, columns(conditioned, y), outermost)
+    return Clusters(whole, sums.C, sums.n, sums.log_weights, arrangement)
 
 
 def draw_weights(key: PRNGKeyArray, n_clusters: int, dtype: jnp.dtype) -> Weights:
