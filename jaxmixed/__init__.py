@@ -9,6 +9,7 @@ from .frame._errors import (
     DataError as DataError,
     DroppedRowsWarning as DroppedRowsWarning,
     FormulaError as FormulaError,
+    InterruptedWarning as InterruptedWarning,
     JaxmixedWarning as JaxmixedWarning,
     RefitWarning as RefitWarning,
     SingularClusterWarning as SingularClusterWarning,

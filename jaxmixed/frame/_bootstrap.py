@@ -14,10 +14,11 @@ import pandas as pd
 from jaxmixed import core
 
 from . import _bootstrap_intervals as by
+from ._batches import Fits, joined
 from ._check import check_alpha, check_choice, check_count
 from ._errors import DataError
 from ._labels import chosen, parameter_labels
-from ._replicates import Replicates, replicate
+from ._replicates import replicate
 
 if TYPE_CHECKING:
     from ._result import LmerResult
@@ -27,7 +28,7 @@ FEWEST = 2  # converged replicates, of which a standard deviation can be taken
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Bootstrap:
-    """Replicates of a fitted model.
+    """Fits of a fitted model.
 
     Attributes
     ----------
@@ -43,7 +44,7 @@ class Bootstrap:
     """
 
     kind: str
-    replicates: Replicates
+    replicates: Fits
     estimates: pd.Series
     extra: np.ndarray
     _kinds: tuple[str, ...] = field(repr=False)
@@ -111,14 +112,13 @@ class Bootstrap:
         table.attrs.update(method=f"{self.kind} bootstrap, {method}", notes=self._notes())
         return table
 
-    def extend(self, n: int) -> Bootstrap:
+    def extend(self, n: int, progress: bool = True) -> Bootstrap:
         """Return a bootstrap with n more replicates: the same as if all had been asked for at once."""
         check_count("n", n)
         fit = self._needed_fit("more replicates")
-        more = replicate(fit, self.kind, self._key, self.n, n)
-        joined = Replicates(*(np.concatenate(pair) for pair in zip(self.replicates, more, strict=True)))
+        more = replicate(fit, self.kind, self._key, self.n, n, progress)
         extra = np.concatenate([self.extra, _evaluate(self._statistic, more)])
-        return replace(self, replicates=joined, extra=extra)
+        return replace(self, replicates=joined([self.replicates, more]), extra=extra)
 
     def save(self, path: str | Path) -> None:
         """Write replicates and estimates to a NumPy archive (.npz); the fit itself is not saved."""
@@ -132,7 +132,7 @@ class Bootstrap:
         """Read what `save` wrote; it can be summarised, but neither extended nor used for bca intervals."""
         with np.load(path) as archive:
             facts = json.loads(str(archive["facts"]))
-            replicates = Replicates(*(archive[name] for name in Replicates._fields))
+            replicates = Fits(*(archive[name] for name in Fits._fields))
             estimates = pd.Series(archive["estimates"], index=facts["labels"], name="estimate")
             pieces = archive["extra"], tuple(facts["kinds"]), archive["own_se"]
         return cls(facts["kind"], replicates, estimates, *pieces, None, None, None)
@@ -196,14 +196,19 @@ class Bootstrap:
 
 
 def bootstrap(
-    fit: LmerResult, n: int, key: Any, kind: str, statistic: Callable[[Any], Any] | None
+    fit: LmerResult,
+    n: int,
+    key: Any,
+    kind: str,
+    statistic: Callable[[Any], Any] | None,
+    progress: bool,
 ) -> Bootstrap:
     """Draw and fit n replicates."""
     check_count("n", n)
-    replicates = replicate(fit, kind, key, 0, n)
+    replicates = replicate(fit, kind, key, 0, n, progress)
     extra = _evaluate(statistic, replicates)
     labels, kinds = parameter_labels(fit.frame, "sdcor")
-    own = Replicates(
+    own = Fits(
         fit.theta[None],
         fit._estimates.beta[None],
         np.sqrt(np.diagonal(fit._estimates.vcov))[None],
@@ -217,9 +222,9 @@ def bootstrap(
     return Bootstrap(kind, replicates, estimates, extra, kinds, own.se[0], key, fit, statistic)
 
 
-def _evaluate(statistic: Callable[[Any], Any] | None, replicates: Replicates) -> np.ndarray:
+def _evaluate(statistic: Callable[[Any], Any] | None, replicates: Fits) -> np.ndarray:
     """Return a user's statistic of every replicate, shape (R, s)."""
     if statistic is None:
         return np.empty((len(replicates.result), 0))
-    each = (Replicates(*(field[i] for field in replicates)) for i in range(len(replicates.result)))
+    each = (Fits(*(field[i] for field in replicates)) for i in range(len(replicates.result)))
     return np.array([np.ravel(np.asarray(statistic(one), float)) for one in each])

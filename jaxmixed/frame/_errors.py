@@ -35,3 +35,7 @@ class SingularClusterWarning(JaxmixedWarning):
 
 class RefitWarning(JaxmixedWarning):
     """Models fitted by REML were fitted again by maximum likelihood, to be compared."""
+
+
+class InterruptedWarning(JaxmixedWarning):
+    """A long computation was interrupted; what it returns was done before."""

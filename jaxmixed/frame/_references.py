@@ -10,7 +10,7 @@ ddf                degrees of freedom                                           
 ================== ===================================================================== =================
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -37,24 +37,32 @@ def reference(fit: FittedModel, ddf: str) -> core.Reference:
     DataError
         For an unknown method, or Kenward-Roger on a fit by maximum likelihood.
     """
+    check_ddf(ddf, fit.reml)
+    if ddf not in fit._references:
+        curved = fit._curvature if ddf in ("satterthwaite", "kenward-roger") else None
+        fit._references[ddf] = by_method(ddf, fit.theta, fit.stats, fit.reml, curved)
+    return fit._references[ddf]
+
+
+def check_ddf(ddf: str, reml: bool) -> None:
+    """Check that a method of tests exists, and is made for the likelihood used."""
     check_choice("ddf", ddf, tuple(TITLES))
-    if ddf == "kenward-roger" and not fit.reml:
+    if ddf == "kenward-roger" and not reml:
         raise DataError(
             "Kenward-Roger tests are made for restricted likelihood, and this fit is by maximum likelihood; "
             "fit with reml=True, or use ddf='satterthwaite'."
         )
-    if ddf not in fit._references:
-        fit._references[ddf] = _build(fit, ddf)
-    return fit._references[ddf]
 
 
-def _build(fit: FittedModel, ddf: str) -> core.Reference:
+def by_method(
+    ddf: str, theta: Any, stats: core.SuffStats, reml: bool, curved: core.Curvature | None = None
+) -> core.Reference:
+    """Do as `reference` for one theta and its statistics, in JAX too."""
     if ddf == "satterthwaite":
-        return core.satterthwaite(fit.theta, fit.stats, fit.reml, fit._curvature)
+        return core.satterthwaite(theta, stats, reml, curved)
     if ddf == "kenward-roger":
-        return core.kenward_roger(fit.theta, fit.stats, fit._curvature)
-    df = np.inf if ddf == "wald" else fit.nobs - fit.stats.p
-    return core.wald(fit.theta, fit.stats, fit.reml, df)
+        return core.kenward_roger(theta, stats, curved)
+    return core.wald(theta, stats, reml, np.inf if ddf == "wald" else stats.n - stats.p)
 
 
 def reference_notes(fit: FittedModel, ddf: str) -> tuple[str, ...]:

@@ -20,46 +20,20 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxmixed import core
 
+from ._batches import BY_RESPONSE, Fits, axes_of, fit_all, in_pieces, joined, options
 from ._check import check_choice
 from ._errors import DataError
-from ._estimate import QUICK, as_key
+from ._estimate import as_key
 
 if TYPE_CHECKING:
     from ._fitted import FittedModel
 
 Kind = Literal["parametric", "residual", "case", "wild"]
 AT_ONCE, LEAST = 4096, 64  # replicates drawn at a time, to bound memory; a power of two
-BY_RESPONSE = ("C", "gamma_ols", "scale", "G", "B", "rows", "B_others")
 BY_CLUSTER = ("C", "n", "log_weights", "counts", "G", "B", "rows")
-
-
-class Replicates(NamedTuple):
-    """Estimates of R replicates.
-
-    Attributes
-    ----------
-    theta
-        Shape (R, k).
-    beta, se
-        Fixed effects and their standard errors, shape (R, p).
-    sdcor
-        Standard deviations and correlations in theta's order, and sigma, shape (R, k + 1).
-    criterion
-        -2 log likelihood as the model was fitted, shape (R,).
-    result
-        How each fit ended, an index into `core.RESULTS`, shape (R,).
-    """
-
-    theta: np.ndarray
-    beta: np.ndarray
-    se: np.ndarray
-    sdcor: np.ndarray
-    criterion: np.ndarray
-    result: np.ndarray
 
 
 class Recipe(NamedTuple):
@@ -70,24 +44,24 @@ class Recipe(NamedTuple):
     names: tuple[str, ...]
 
 
-def replicate(fit: FittedModel, kind: str, key: Any, first: int, n: int) -> Replicates:
-    """Draw and fit replicates first, ..., first + n - 1."""
+def replicate(fit: FittedModel, kind: str, key: Any, first: int, n: int, progress: bool) -> Fits:
+    """Draw and fit replicates first, ..., first + n - 1; fewer if interrupted."""
     check_choice("kind", kind, get_args(Kind))
     with jax.enable_x64(True):
         if kind not in fit._recipes:
             fit._recipes[kind] = _recipe(fit, kind)
         recipe, key = fit._recipes[kind], as_key(key)
-        example = jax.eval_shape(recipe.make, key, recipe.ingredients)
-        axes = _axes(example, recipe.names)
-        draw, read = _draw(recipe.make, recipe.names), _read(recipe.names, fit.reml)
+        draw = _draw(recipe.make, recipe.names)
         at_once = min(AT_ONCE, max(LEAST, 1 << (n - 1).bit_length()))
-        pieces = []
-        for start in range(first, first + n, at_once):
-            stats = draw(jnp.arange(start, start + at_once), key, recipe.ingredients)
-            found = core.fit_batch(stats, axes, fit.reml, _start(fit.theta))
-            pieces.append((found.theta, *map(np.asarray, read(found.theta, stats)), found.result))
-    joined = [np.concatenate(parts)[:n] for parts in zip(*pieces, strict=True)]
-    return Replicates(*joined)
+
+        def work(start: int, count: int) -> Fits:
+            index = jnp.arange(first + start, first + start + at_once)
+            stats = draw(index, key, recipe.ingredients)
+            found = fit_all(stats, recipe.names, fit.reml, fit.theta)
+            return Fits(*(field[:count] for field in found))
+
+        pieces = in_pieces(work, n, at_once, progress, "replicate")
+    return joined(pieces)
 
 
 @functools.cache
@@ -100,44 +74,9 @@ def _draw(
         def one(index):
             return make(jax.random.fold_in(key, index), ingredients)
 
-        return jax.vmap(one, out_axes=_axes(jax.eval_shape(one, index[0]), names))(index)
+        return jax.vmap(one, out_axes=axes_of(jax.eval_shape(one, index[0]), names))(index)
 
-    return jax.jit(many, compiler_options=_options())
-
-
-@functools.cache
-def _read(names: tuple[str, ...], reml: bool) -> Callable[..., Any]:
-    """Compile the reading of many fits."""
-
-    def many(theta, stats):
-        return jax.vmap(lambda t, s: _numbers(t, s, reml), in_axes=(0, _axes(stats, names)))(theta, stats)
-
-    return jax.jit(many, compiler_options=_options())
-
-
-def _options() -> dict[str, Any] | None:
-    return QUICK if jax.default_backend() == "cpu" else None
-
-
-def _start(theta: np.ndarray) -> np.ndarray:
-    """Move a start off zero, where the criterion has no slope."""
-    return np.where(theta == 0, 0.1, theta)
-
-
-def _numbers(theta, stats: core.SuffStats, reml: bool):
-    found = core.estimates(theta, stats, reml)
-    sdcor = core.standard_deviations(theta, found.sigma, stats.blocks)
-    return found.beta, jnp.sqrt(jnp.diagonal(found.vcov)), sdcor, found.criterion
-
-
-def _axes(stats: core.SuffStats, names: tuple[str, ...]) -> Any:
-    """Return 0 for the leaves called so, and `None` for those shared by all replicates."""
-
-    def axis(path, leaf):
-        called = [part.name for part in path if isinstance(part, jax.tree_util.GetAttrKey)]
-        return 0 if called[-1] in names else None
-
-    return jax.tree_util.tree_map_with_path(axis, stats)
+    return jax.jit(many, compiler_options=options())
 
 
 def _recipe(fit: FittedModel, kind: str) -> Recipe:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from jaxmixed import core
 
+from ._batches import Fits
 from ._bootstrap import Bootstrap, bootstrap
 from ._check import check_new_response, check_residual
 from ._confidence import Method, Parm, intervals
@@ -18,7 +19,7 @@ from ._fixed_part import FixedPart, Robust
 from ._profile import Profile, profile
 from ._random_part import RandomPart
 from ._references import Ddf
-from ._replicates import Kind, Replicates
+from ._replicates import Kind
 from ._rows import Rows
 from ._statistics import FitStatistics, warn_of
 from ._summary import Summary, summarise
@@ -111,7 +112,8 @@ class LmerResult(FixedPart, RandomPart, Rows, FitStatistics):
         n: int,
         key: Any,
         kind: Kind = "parametric",
-        statistic: Callable[[Replicates], Any] | None = None,
+        statistic: Callable[[Fits], Any] | None = None,
+        progress: bool = True,
     ) -> Bootstrap:
         """Fit the model to n replicates of the data.
 
@@ -129,6 +131,9 @@ class LmerResult(FixedPart, RandomPart, Rows, FitStatistics):
         statistic
             A function of one replicate, with the fields `theta`, `beta`, `se`, `sdcor`, `criterion`, that
             returns a number or several.
+        progress
+            Whether to show a bar, on terminals. An interrupt ends the bootstrap and keeps the replicates
+            that are done.
 
         Returns
         -------
@@ -148,7 +153,7 @@ class LmerResult(FixedPart, RandomPart, Rows, FitStatistics):
         >>> boot.n, boot.failures
         (1000, {})
         """
-        return bootstrap(self, n, key, kind, statistic)
+        return bootstrap(self, n, key, kind, statistic, progress)
 
     # Tables
 

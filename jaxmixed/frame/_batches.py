@@ -1,0 +1,142 @@
+"""Very many fits in pieces: memory bounded, progress shown, what is done kept when interrupted.
+
+statistics of B fits -> core.fit_batch -> theta -> Fits (estimates), t_tests (tests of contrasts)
+"""
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from jaxmixed import core
+
+from ._errors import InterruptedWarning
+from ._estimate import QUICK
+from ._references import by_method
+
+T = TypeVar("T")
+
+# Leaves of the statistics that depend on the response.
+BY_RESPONSE = ("C", "gamma_ols", "scale", "G", "B", "rows", "B_others")
+OFF_ZERO = 0.1  # in place of a zero in a start, where the criterion has no slope
+
+
+class Fits(NamedTuple):
+    """Estimates of B fits.
+
+    Attributes
+    ----------
+    theta
+        Shape (B, k).
+    beta, se
+        Fixed effects and their standard errors, shape (B, p).
+    sdcor
+        Standard deviations and correlations in theta's order, and sigma, shape (B, k + 1).
+    criterion
+        -2 log likelihood, REML or ML, shape (B,).
+    result
+        How each fit ended, an index into `core.RESULTS`, shape (B,).
+    """
+
+    theta: np.ndarray
+    beta: np.ndarray
+    se: np.ndarray
+    sdcor: np.ndarray
+    criterion: np.ndarray
+    result: np.ndarray
+
+
+def fit_all(stats: core.SuffStats, names: tuple[str, ...], reml: bool, start: np.ndarray | None) -> Fits:
+    """Fit every one of many statistics, of which the leaves called `names` have a leading axis."""
+    with jax.enable_x64(True):
+        start = None if start is None else np.where(start == 0, OFF_ZERO, start)
+        found = core.fit_batch(stats, axes_of(stats, names), reml, start)
+        read = _reader(names, reml)(found.theta, stats)
+        beta, se, sdcor, criterion = (np.asarray(part) for part in read)
+        return Fits(found.theta, beta, se, sdcor, criterion, found.result)
+
+
+def joined(pieces: list[Fits]) -> Fits:
+    """Put pieces one after another."""
+    return Fits(*(np.concatenate(parts) for parts in zip(*pieces, strict=True)))
+
+
+def t_tests(
+    theta: np.ndarray, stats: core.SuffStats, names: tuple[str, ...], reml: bool, ddf: str, L: np.ndarray
+) -> core.TTest:
+    """Test the contrasts L, shape (r, p), in every fit: arrays of shape (B, r)."""
+    with jax.enable_x64(True):
+        return jax.tree.map(np.asarray, _tester(names, reml, ddf)(theta, stats, L))
+
+
+def in_pieces(
+    work: Callable[[int, int], T], n: int, at_once: int, progress: bool = True, unit: str = "fit"
+) -> list[T]:
+    """Return work(first, count) of consecutive pieces of n things, `at_once` to a piece.
+
+    A bar shows progress on terminals. An interrupt (Ctrl-C) ends the loop with a warning, and what is done
+    is returned, if anything is.
+    """
+    pieces: list[T] = []
+    with tqdm(total=n, unit=unit, disable=None if progress else True, leave=False) as bar:
+        try:
+            for first in range(0, n, at_once):
+                count = min(at_once, n - first)
+                pieces.append(work(first, count))
+                bar.update(count)
+        except KeyboardInterrupt:
+            if not pieces:
+                raise
+            done = at_once * len(pieces)
+            warnings.warn(
+                f"Interrupted: {done} of {n} were done and are kept.", InterruptedWarning, stacklevel=4
+            )
+    return pieces
+
+
+def axes_of(stats: core.SuffStats, names: tuple[str, ...]) -> Any:
+    """Return 0 for the leaves called so, and `None` for those shared by all fits, as `in_axes` wants it."""
+
+    def axis(path, leaf):
+        called = [part.name for part in path if isinstance(part, jax.tree_util.GetAttrKey)]
+        return 0 if called[-1] in names else None
+
+    return jax.tree_util.tree_map_with_path(axis, stats)
+
+
+def options() -> dict[str, Any] | None:
+    """Return what makes XLA compile fastest."""
+    return QUICK if jax.default_backend() == "cpu" else None
+
+
+@functools.cache
+def _reader(names: tuple[str, ...], reml: bool) -> Callable[..., Any]:
+    """Compile the reading of many fits."""
+
+    def one(theta, stats):
+        found = core.estimates(theta, stats, reml)
+        sdcor = core.standard_deviations(theta, found.sigma, stats.blocks)
+        return found.beta, jnp.sqrt(jnp.diagonal(found.vcov)), sdcor, found.criterion
+
+    def many(theta, stats):
+        return jax.vmap(one, in_axes=(0, axes_of(stats, names)))(theta, stats)
+
+    return jax.jit(many, compiler_options=options())
+
+
+@functools.cache
+def _tester(names: tuple[str, ...], reml: bool, ddf: str) -> Callable[..., core.TTest]:
+    """Compile the tests of many fits."""
+
+    def one(theta, stats, L):
+        return by_method(ddf, theta, stats, reml).t_test(L)
+
+    def many(theta, stats, L):
+        return jax.vmap(one, in_axes=(0, axes_of(stats, names), None))(theta, stats, L)
+
+    return jax.jit(many, compiler_options=options())
