@@ -234,7 +234,8 @@ def _rounds(batched, states, shared, theta, reml: bool) -> jax.Array:
         stats = eqx.combine(own, shared)
         fresh = begin(default_start(stats) if theta is None else conditioned(theta, stats))
         former = _unpacked(row, fresh)
-        return jax.tree.map(lambda a, b: jnp.where(former.best.steps == 0, a, b), fresh, former)
+        is_new = (former.best.steps == 0) & ~former.done
+        return jax.tree.map(lambda a, b: jnp.where(is_new, a, b), fresh, former)
 
     def evaluate(own: SuffStats, x: Theta) -> Evaluation:
         return value_gradient_hessian(x, eqx.combine(own, shared), reml)
