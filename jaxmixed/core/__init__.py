@@ -7,7 +7,7 @@
 Arrays keep the dtype they come with; nothing here reads column names or changes JAX's configuration.
 """
 
-from ._batch import fit_batch as fit_batch
+from ._batch import fit_batch as fit_batch, separate as separate
 from ._conditioning import Conditioned as Conditioned, condition as condition
 from ._constraint import Constraint as Constraint, constraints as constraints
 from ._covariance import relative_factor as relative_factor, relative_factors as relative_factors
@@ -24,6 +24,12 @@ from ._inference import (
     satterthwaite as satterthwaite,
     variance_parameters as variance_parameters,
     wald as wald,
+)
+from ._lanes import (
+    in_lanes as in_lanes,
+    lanes_of_a_call as lanes_of_a_call,
+    numbers_in as numbers_in,
+    quick as quick,
 )
 from ._leave_out import (
     Refit as Refit,

@@ -16,22 +16,19 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Bool
 
 from ._covariance import Blocks, basis, n_theta, positions
 from ._crossed import Crossed
 from ._fit import EXACT_LIMIT, NEWTON_LIMIT, Fit, _vanishing, fit, value_gradient_hessian
+from ._lanes import blocks_of_a_call, numbers_in, on_threads, power_of_two, quick, width
 from ._newton import MAX_ITERATIONS, Evaluation, State, advance, begin
 from ._start import default_start
 from ._suffstats import SuffStats, conditioned
 from ._types import Array, Theta
 
 ROUNDS = 6  # steps between two gatherings: what a fit needs on average
-# Working arrays of a block should stay in the cache that is next to a core.
-IN_CACHE = 2**16
-WIDEST, NARROWEST = 1024, 8  # lanes of a block
-BLOCKS = 4  # of one call
-IN_FLIGHT = 4  # calls that wait for a core
 
 
 def fit_batch(
@@ -41,6 +38,7 @@ def fit_batch(
     theta: Theta | None = None,
     *,
     chunk: int | None = None,
+    mesh: Mesh | None = None,
 ) -> Fit:
     """Minimise the criterion for every one of many sets of statistics of one shape.
 
@@ -65,12 +63,15 @@ def fit_batch(
     chunk
         Number of fits that one call of the compiled program takes, to bound memory. By default as many
         as the cache of a core holds the statistics of, several times over.
+    mesh
+        Devices that share the fits; by default all of this process.
 
     Returns
     -------
     Fit
         NumPy arrays, each with a leading axis of length B. A fit that fails says so in its `result` and
-        disturbs no other. For a given `chunk`, a fit is the same to the last bit whatever the others are.
+        disturbs no other. For a given `chunk`, a fit is the same to the last bit whatever the others are,
+        and however many devices share them.
 
     Raises
     ------
@@ -90,22 +91,25 @@ def fit_batch(
     [[2.72]
      [2.72]]
     """
-    batched, shared, size = _separate(stats, axes)
+    batched, shared = separate(stats, axes)
+    size = len(jax.tree.leaves(batched)[0])
     k = sum(map(n_theta, stats.blocks))
-    width, blocks = _arrangement(batched, size, chunk)
-    program = _program(reml, theta is None)
-    at_once = blocks * width
+    mesh = Mesh(np.array(jax.local_devices()), ("fits",)) if mesh is None else mesh
+    lanes_wide, blocks = _arrangement(batched, size, chunk, mesh.size)
+    program = _program(reml, theta is None, mesh)
+    at_once = blocks * lanes_wide
     shared, start = jax.tree.map(jnp.asarray, (shared, np.zeros(k) if theta is None else theta))
 
-    def launch(lanes: np.ndarray) -> jax.Array:
+    def proceed(lanes: np.ndarray) -> None:
         index = np.full(at_once, size)
         index[: len(lanes)] = lanes
         states = in_blocks(rows[index])
         own = jax.tree.map(lambda leaf: in_blocks(leaf[np.minimum(index, size - 1)]), batched)
-        return program(own, states, shared, start)
+        found = np.asarray(program(own, states, shared, start))
+        rows[lanes] = found.swapaxes(1, 2).reshape(at_once, -1)[: len(lanes)]
 
     def in_blocks(leaf: np.ndarray) -> np.ndarray:
-        leaf = leaf.reshape(blocks, width, *leaf.shape[1:])
+        leaf = leaf.reshape(blocks, lanes_wide, *leaf.shape[1:])
         return np.ascontiguousarray(np.moveaxis(leaf, 1, -1))
 
     # The last row stands for lanes that only fill up a block: they are done.
@@ -114,16 +118,19 @@ def fit_batch(
     waiting = np.arange(size)
     while len(waiting):
         pieces = np.split(waiting, np.arange(at_once, len(waiting), at_once))
-        for i in range(0, len(pieces), IN_FLIGHT):
-            some = pieces[i : i + IN_FLIGHT]
-            for lanes, found in zip(some, [launch(lanes) for lanes in some], strict=True):
-                rows[lanes] = np.asarray(found).swapaxes(1, 2).reshape(at_once, -1)[: len(lanes)]
+        on_threads(proceed, pieces, None if mesh.size == 1 else 1)
         waiting = waiting[rows[waiting, -1] == 0]
     return _as_fit(rows[:-1], stats)
 
 
-def _separate(stats: SuffStats, axes: Any) -> tuple[SuffStats, SuffStats, int]:
-    """Return the leaves that differ from lane to lane, those that do not, and the number of lanes."""
+def separate(stats: SuffStats, axes: Any) -> tuple[SuffStats, SuffStats]:
+    """Return the leaves that have a leading axis, for `equinox.combine` to join with the others.
+
+    Raises
+    ------
+    ValueError
+        If no leaf has that axis, or the axes differ in length.
+    """
     axes = jax.tree.broadcast(axes, stats, is_leaf=lambda axis: axis is None)
     differs = jax.tree.map(lambda axis: axis is not None, axes, is_leaf=lambda axis: axis is None)
     batched, shared = eqx.partition(stats, differs)
@@ -136,26 +143,21 @@ def _separate(stats: SuffStats, axes: Any) -> tuple[SuffStats, SuffStats, int]:
         )
     if jax.default_backend() == "cpu":
         batched = jax.tree.map(np.asarray, batched)  # gathered without a program for every length
-    return batched, shared, sizes.pop()[0]
+    return batched, shared
 
 
-def _arrangement(batched: SuffStats, size: int, chunk: int | None) -> tuple[int, int]:
-    """Return the number of lanes of a block and of blocks of a call, powers of two."""
-    numbers = sum(leaf[0].size for leaf in jax.tree.leaves(batched))
-    width = _power_of_two(int(np.clip(IN_CACHE // numbers, NARROWEST, WIDEST)))
+def _arrangement(batched: SuffStats, size: int, chunk: int | None, devices: int) -> tuple[int, int]:
+    """Return the number of lanes of a block, a power of two, and of blocks of a call."""
+    lanes = width(numbers_in(batched) // size)
     if chunk is None:
-        return width, min(BLOCKS, 2 * _power_of_two(-(-size // width)))
-    width = min(width, _power_of_two(chunk))
-    return width, max(1, chunk // width)
-
-
-def _power_of_two(number: int) -> int:
-    return 1 << (max(number, 1).bit_length() - 1)
+        return lanes, devices * blocks_of_a_call()
+    lanes = min(lanes, power_of_two(chunk))
+    return lanes, devices * max(1, chunk // (lanes * devices))
 
 
 def _state_size(k: int) -> int:
     state = jax.eval_shape(begin, jax.ShapeDtypeStruct((k,), jnp.float32))
-    return sum(leaf.size for leaf in jax.tree.leaves(state))
+    return numbers_in(state)
 
 
 def _as_fit(rows: np.ndarray, stats: SuffStats) -> Fit:
@@ -187,8 +189,8 @@ def _rectified(x: np.ndarray, T: Array, blocks: Blocks) -> np.ndarray:
 
 
 @functools.cache
-def _program(reml: bool, default: bool) -> Callable[..., jax.Array]:
-    """Compile the advance of several blocks, one after the other."""
+def _program(reml: bool, default: bool, mesh: Mesh) -> Callable[..., jax.Array]:
+    """Compile the advance of several blocks, one after the other on each device."""
 
     def blocks(batched, states, shared, theta):
         whole = _whole_fits if _is_large(batched, shared) else _rounds
@@ -199,7 +201,11 @@ def _program(reml: bool, default: bool) -> Callable[..., jax.Array]:
 
         return jax.lax.map(block, (batched, states))
 
-    return jax.jit(blocks)
+    each, all_of_it = PartitionSpec(mesh.axis_names), PartitionSpec()
+    specs = (each, each, all_of_it, all_of_it)
+    if mesh.size > 1:
+        blocks = jax.shard_map(blocks, mesh=mesh, in_specs=specs, out_specs=each)
+    return jax.jit(blocks, compiler_options=quick())
 
 
 def _is_large(batched: SuffStats, shared: SuffStats) -> bool:
@@ -219,7 +225,8 @@ def _whole_fits(batched, states, shared, theta, reml: bool) -> jax.Array:
         parts = (conditioned(found.theta, stats), *found[1:])
         return jnp.concatenate([jnp.ravel(part).astype(states.dtype) for part in parts])
 
-    rows = jax.vmap(whole, -1, -1)(batched)
+    # One by one: each has large matrices of its own, and library routines on batches of them can hang.
+    rows = jax.lax.map(whole, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), batched)).T
     return jnp.pad(rows, ((0, len(states) - len(rows)), (0, 0)), constant_values=1)
 
 

@@ -7,7 +7,8 @@ S is given by its lower triangle, zeros above. The derivative is stated in terms
 
 because differentiating through a factorisation costs several triangular solves with the whole matrix.
 The inverse is formed by halves, S^-1 from the inverses of S_11 and of S_22 - S_21 S_11^-1 S_12, so that
-nearly all its flops are matrix products; the library factors the blocks at the bottom.
+nearly all its flops are matrix products; the library factors the blocks at the bottom, or the matrix is
+small and eliminated row by row.
 """
 
 import jax
@@ -15,9 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from ._small import logdet_inverse
 from ._types import Array, Scalar, namespace
 
 LEAF = 150  # largest block that is factored rather than halved
+OWN = (
+    64  # largest matrix that is eliminated here: many of them may stand in a batch, where libraries can hang
+)
 
 
 def logdet_gram(
@@ -72,6 +77,8 @@ def _d_inverse(inverse, dS):
 def _halved(S):
     """Return log|S| and S^-1, by halves down to blocks that are factored."""
     xp = namespace(S)
+    if len(S) <= OWN and xp is not np:
+        return logdet_inverse(S + jnp.tril(S, -1).T)
     if len(S) <= LEAF:
         return _factored(S)
     half = len(S) // 2

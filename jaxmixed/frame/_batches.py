@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +17,6 @@ from tqdm import tqdm
 from jaxmixed import core
 
 from ._errors import InterruptedWarning
-from ._estimate import QUICK
 from ._references import by_method
 
 T = TypeVar("T")
@@ -56,8 +56,7 @@ def fit_all(stats: core.SuffStats, names: tuple[str, ...], reml: bool, start: np
     with jax.enable_x64(True):
         start = None if start is None else np.where(start == 0, OFF_ZERO, start)
         found = core.fit_batch(stats, axes_of(stats, names), reml, start)
-        read = _reader(names, reml)(found.theta, stats)
-        beta, se, sdcor, criterion = (np.asarray(part) for part in read)
+        beta, se, sdcor, criterion = _of_each(_reader(reml), found.theta, stats, names)
         return Fits(found.theta, beta, se, sdcor, criterion, found.result)
 
 
@@ -71,7 +70,7 @@ def t_tests(
 ) -> core.TTest:
     """Test the contrasts L, shape (r, p), in every fit: arrays of shape (B, r)."""
     with jax.enable_x64(True):
-        return jax.tree.map(np.asarray, _tester(names, reml, ddf)(theta, stats, L))
+        return _of_each(_tester(reml, ddf), theta, stats, names, L)
 
 
 def in_pieces(
@@ -109,34 +108,33 @@ def axes_of(stats: core.SuffStats, names: tuple[str, ...]) -> Any:
     return jax.tree_util.tree_map_with_path(axis, stats)
 
 
-def options() -> dict[str, Any] | None:
-    """Return what makes XLA compile fastest."""
-    return QUICK if jax.default_backend() == "cpu" else None
+def _of_each(
+    program: Callable[..., Any], theta: np.ndarray, stats: core.SuffStats, names: tuple[str, ...], *more: Any
+) -> Any:
+    """Run a compiled program over fits: theta and their own statistics, then what all have in common."""
+    own, shared = core.separate(stats, axes_of(stats, names))
+    lanes = core.lanes_of_a_call(core.numbers_in(own) // max(len(theta), 1))
+    return core.in_lanes(lambda each: program(*each, shared, *more), (theta, own), lanes)
 
 
 @functools.cache
-def _reader(names: tuple[str, ...], reml: bool) -> Callable[..., Any]:
+def _reader(reml: bool) -> Callable[..., Any]:
     """Compile the reading of many fits."""
 
-    def one(theta, stats):
+    def one(theta, own, shared):
+        stats = eqx.combine(own, shared)
         found = core.estimates(theta, stats, reml)
         sdcor = core.standard_deviations(theta, found.sigma, stats.blocks)
         return found.beta, jnp.sqrt(jnp.diagonal(found.vcov)), sdcor, found.criterion
 
-    def many(theta, stats):
-        return jax.vmap(one, in_axes=(0, axes_of(stats, names)))(theta, stats)
-
-    return jax.jit(many, compiler_options=options())
+    return jax.jit(jax.vmap(one, in_axes=(0, 0, None)), compiler_options=core.quick())
 
 
 @functools.cache
-def _tester(names: tuple[str, ...], reml: bool, ddf: str) -> Callable[..., core.TTest]:
+def _tester(reml: bool, ddf: str) -> Callable[..., core.TTest]:
     """Compile the tests of many fits."""
 
-    def one(theta, stats, L):
-        return by_method(ddf, theta, stats, reml).t_test(L)
+    def one(theta, own, shared, L):
+        return by_method(ddf, theta, eqx.combine(own, shared), reml).t_test(L)
 
-    def many(theta, stats, L):
-        return jax.vmap(one, in_axes=(0, axes_of(stats, names), None))(theta, stats, L)
-
-    return jax.jit(many, compiler_options=options())
+    return jax.jit(jax.vmap(one, in_axes=(0, 0, None, None)), compiler_options=core.quick())

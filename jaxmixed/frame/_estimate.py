@@ -10,12 +10,12 @@ import numpy as np
 
 from jaxmixed import core
 
+from ..core._lanes import QUICK
 from ._errors import DataError
 
 # A fit is many small kernels, and compiling them takes thousands of times as long as running them once.
-# XLA's newer kernel emitters take twice as long to compile these and run no faster; LLVM's optimiser takes
-# half of what is left, and pays only where there are long loops.
-QUICK = {"xla_cpu_use_fusion_emitters": False}
+# Beyond what is quick for many fits, LLVM's optimiser takes half of the time that is left, and pays only
+# where there are long loops.
 QUICKEST = QUICK | {"xla_backend_optimization_level": 0}
 AT_ONCE = 20_000_000  # numbers in the statistics of all the lanes that run side by side
 SMALL = 10_000  # numbers in the statistics, up to which loops are short
@@ -23,7 +23,7 @@ SMALL = 10_000  # numbers in the statistics, up to which loops are short
 
 def estimate(stats: core.SuffStats, reml: bool) -> core.Fit:
     """Minimise the criterion and return NumPy; compiled once for every shape of the statistics."""
-    small = sum(leaf.size for leaf in jax.tree.leaves(stats)) <= SMALL
+    small = core.numbers_in(stats) <= SMALL
     with jax.enable_x64(True):
         packed = np.asarray(_compiled(small)(stats, reml=reml))
     return _unpack(packed)
@@ -67,7 +67,7 @@ def profile_points(
     held: core.Constraint, targets: np.ndarray, lowest: float, stats: core.SuffStats
 ) -> core.Point:
     """Find many points of profiles, lanes of one program: as many at once as memory allows."""
-    size = sum(leaf.size for leaf in jax.tree.leaves(stats))
+    size = core.numbers_in(stats)
     with jax.enable_x64(True):
         program = _compiled_profile(min(len(targets), max(1, AT_ONCE // size)))
         return jax.tree.map(np.asarray, program(held, targets, lowest, stats))

@@ -49,7 +49,7 @@ def leave_out(fit: FittedModel, factor: int) -> LeftOut:
 
 
 def _in_lanes(deletion: Any, stats: core.SuffStats, theta: np.ndarray, reml: bool) -> core.Refit:
-    J, size = len(deletion.n), _size(stats)
+    J, size = len(deletion.n), core.numbers_in(stats)
     batch = bucket(int(np.clip(AT_ONCE // (COPIES * size), 1, J)))
     # Whole batches, the last filled up with its own last level: one shape to compile.
     lanes = np.minimum(np.arange(-(-J // batch) * batch), J - 1)
@@ -61,17 +61,13 @@ def _in_lanes(deletion: Any, stats: core.SuffStats, theta: np.ndarray, reml: boo
 
 def _one_by_one(fit: FittedModel, factor: int) -> tuple[core.Refit, np.ndarray]:
     term, refits, lost = fit.frame.design.terms[factor], [], []
-    program = _compiled_single(term.n_levels * _size(fit._all_levels) > LONG)
+    program = _compiled_single(term.n_levels * core.numbers_in(fit._all_levels) > LONG)
     for level in range(term.n_levels):
         stats = core.without_rows(fit._conditioned, fit.y, fit._all_levels, term.codes != level)
         lost.append(core.rank_deficient(stats.C, stats.n))
         with jax.enable_x64(True):
             refits.append(jax.tree.map(np.asarray, program(stats, fit.theta, reml=fit.reml)))
     return jax.tree.map(lambda *a: np.stack(a), *refits), np.array(lost)
-
-
-def _size(stats: core.SuffStats) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(stats))
 
 
 @functools.cache

@@ -19,11 +19,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from jaxmixed import core
 
-from ._batches import BY_RESPONSE, Fits, axes_of, fit_all, in_pieces, joined, options
+from ._batches import BY_RESPONSE, Fits, axes_of, fit_all, in_pieces, joined
 from ._check import check_choice
 from ._errors import DataError
 from ._estimate import as_key
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from ._fitted import FittedModel
 
 Kind = Literal["parametric", "residual", "case", "wild"]
-AT_ONCE, LEAST = 4096, 64  # replicates drawn at a time, to bound memory; a power of two
+AT_ONCE = 2**24  # numbers in the statistics of the replicates between two looks at the progress
+LEAST, MOST = 64, 2**14  # of these replicates
 BY_CLUSTER = ("C", "n", "log_weights", "counts", "G", "B", "rows")
 
 
@@ -43,6 +44,10 @@ class Recipe(NamedTuple):
     ingredients: Any
     names: tuple[str, ...]
 
+    def shapes(self, key: jax.Array) -> core.SuffStats:
+        """Return the shapes of one replicate."""
+        return jax.eval_shape(self.make, key, self.ingredients)
+
 
 def replicate(fit: FittedModel, kind: str, key: Any, first: int, n: int, progress: bool) -> Fits:
     """Draw and fit replicates first, ..., first + n - 1; fewer if interrupted."""
@@ -51,21 +56,26 @@ def replicate(fit: FittedModel, kind: str, key: Any, first: int, n: int, progres
         if kind not in fit._recipes:
             fit._recipes[kind] = _recipe(fit, kind)
         recipe, key = fit._recipes[kind], as_key(key)
-        draw = _draw(recipe.make, recipe.names)
-        at_once = min(AT_ONCE, max(LEAST, 1 << (n - 1).bit_length()))
+        like = recipe.shapes(key)
+        at_once = int(np.clip(AT_ONCE // core.numbers_in(like), LEAST, MOST))
 
         def work(start: int, count: int) -> Fits:
-            index = jnp.arange(first + start, first + start + at_once)
-            stats = draw(index, key, recipe.ingredients)
-            found = fit_all(stats, recipe.names, fit.reml, fit.theta)
-            return Fits(*(field[:count] for field in found))
+            index = np.arange(first + start, first + start + count)
+            return fit_all(draw(recipe, key, index, like), recipe.names, fit.reml, fit.theta)
 
         pieces = in_pieces(work, n, at_once, progress, "replicate")
     return joined(pieces)
 
 
+def draw(recipe: Recipe, key: jax.Array, index: np.ndarray, like: core.SuffStats) -> core.SuffStats:
+    """Make the replicates of an index, shape (B,): those leaves that differ have a leading axis."""
+    program, axes = _drawer(recipe.make, recipe.names), axes_of(like, recipe.names)
+    lanes = core.lanes_of_a_call(core.numbers_in(like))
+    return core.in_lanes(lambda index: program(index, key, recipe.ingredients), index, lanes, axes)
+
+
 @functools.cache
-def _draw(
+def _drawer(
     make: Callable[[Any, Any], core.SuffStats], names: tuple[str, ...]
 ) -> Callable[..., core.SuffStats]:
     """Compile the making of many statistics, those leaves that do not differ made once."""
@@ -76,7 +86,7 @@ def _draw(
 
         return jax.vmap(one, out_axes=axes_of(jax.eval_shape(one, index[0]), names))(index)
 
-    return jax.jit(many, compiler_options=options())
+    return jax.jit(many, compiler_options=core.quick())
 
 
 def _recipe(fit: FittedModel, kind: str) -> Recipe:

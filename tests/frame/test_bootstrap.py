@@ -188,3 +188,18 @@ def test_five_thousand_replicates_by_lme4():
     np.testing.assert_allclose(table.std(), sd, rtol=5 * 0.014)
     for level, name in ((0.025, "q025"), (0.975, "q975")):
         assert (np.abs(table.quantile(level) - truth[name]) < 0.2 * sd).all()
+
+
+def test_an_interrupt_keeps_what_is_done():
+    from jaxmixed.frame._batches import in_pieces
+
+    def work(first, count):
+        if first == 20:
+            raise KeyboardInterrupt
+        return first, count
+
+    with pytest.warns(jm.InterruptedWarning, match="20 of 35 were done"):
+        assert in_pieces(work, 35, 10, progress=False) == [(0, 10), (10, 10)]
+    assert in_pieces(work, 15, 10, progress=False) == [(0, 10), (10, 5)]
+    with pytest.raises(KeyboardInterrupt):
+        in_pieces(lambda first, count: work(20, count), 35, 10, progress=False)

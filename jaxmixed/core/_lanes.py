@@ -1,0 +1,116 @@
+"""Many small problems side by side: how many lanes at once, on which cores and devices.
+
+A compiled program takes a fixed number of lanes, so that one program serves every number of problems, and a
+lane never sees which others run beside it. Pieces run on as many threads as there are cores: a program of
+small arrays keeps one core busy.
+"""
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+# Working arrays should stay in the cache that is next to a core; those of a GPU should fill it.
+IN_CACHE, ON_DEVICE = 2**16, 2**25  # numbers in the arrays of all lanes
+NARROWEST, WIDEST, WIDEST_ON_DEVICE = 8, 256, 2**17  # lanes of a block
+BLOCKS = 4  # one after the other in a call, so that calling costs little beside them
+# Many small kernels: XLA's newer emitters take twice as long to compile them, and run no faster.
+QUICK = {"xla_cpu_use_fusion_emitters": False}
+
+
+def width(numbers: int) -> int:
+    """Return how many lanes of so many numbers each run side by side, a power of two."""
+    if jax.default_backend() == "cpu":
+        return power_of_two(int(np.clip(IN_CACHE // max(numbers, 1), NARROWEST, WIDEST)))
+    return power_of_two(int(np.clip(ON_DEVICE // max(numbers, 1), NARROWEST, WIDEST_ON_DEVICE)))
+
+
+def numbers_in(tree: Any) -> int:
+    """Return how many numbers the arrays of a tree hold."""
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def lanes_of_a_call(numbers: int) -> int:
+    """Return how many lanes of so many numbers each one call of a program takes."""
+    return width(numbers) * blocks_of_a_call()
+
+
+def blocks_of_a_call() -> int:
+    """Return how many blocks of lanes a call of a program takes: one where a block fills the device."""
+    return BLOCKS if jax.default_backend() == "cpu" else 1
+
+
+def power_of_two(number: int) -> int:
+    """Return the largest power of two that is not above a number, one at least."""
+    return 1 << (max(number, 1).bit_length() - 1)
+
+
+def quick() -> dict[str, Any] | None:
+    """Return compiler options that make XLA compile small kernels fastest."""
+    return QUICK if jax.default_backend() == "cpu" else None
+
+
+def on_threads(work: Callable[[S], T], pieces: Sequence[S], workers: int | None = None) -> list[T]:
+    """Return work(piece) for each piece, several at a time, in JAX's precision of the caller.
+
+    When one raises, or the user interrupts, pieces that have not begun are given up.
+    """
+    workers = min(_cores() if workers is None else workers, len(pieces))
+    if workers < 2:
+        return [work(piece) for piece in pieces]
+    double = bool(jax.config.read("jax_enable_x64"))
+
+    def one(piece: S) -> T:
+        with jax.enable_x64(double):  # a setting of each thread
+            return work(piece)
+
+    pool = ThreadPoolExecutor(workers)
+    try:
+        return list(pool.map(one, pieces))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def in_lanes(program: Callable[[Any], Any], each: Any, lanes: int, axes: Any = 0) -> Any:
+    """Run a compiled program of a fixed number of lanes over any number of them.
+
+    Parameters
+    ----------
+    program
+        Takes a tree of arrays with a leading axis of length `lanes`.
+    each
+        Such a tree, with leading axes of any one length B; the last piece is filled up with its last lane.
+    lanes
+        How many lanes the program takes.
+    axes
+        Which leaves of what the program returns have that axis, as `out_axes` of `jax.vmap`.
+
+    Returns
+    -------
+    Any
+        What the program returns, as NumPy arrays with leading axes of length B.
+    """
+    size = len(jax.tree.leaves(each)[0])
+
+    def piece(first: int) -> Any:
+        index = np.minimum(np.arange(first, first + lanes), size - 1)
+        return jax.tree.map(np.asarray, program(jax.tree.map(lambda leaf: leaf[index], each)))
+
+    found = on_threads(piece, range(0, size, lanes))
+    axes = jax.tree.broadcast(axes, found[0], is_leaf=lambda axis: axis is None)
+    return jax.tree.map(functools.partial(_join, size), axes, *found, is_leaf=lambda axis: axis is None)
+
+
+def _join(size: int, axis: int | None, *leaves: np.ndarray) -> np.ndarray:
+    return leaves[0] if axis is None else np.concatenate(leaves)[:size]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

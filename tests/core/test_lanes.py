@@ -1,0 +1,100 @@
+"""Lanes: any number of problems through programs of a fixed number, on threads and on devices."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmixed import core
+from jaxmixed.core import _lanes
+
+DEVICES = """
+import jax, numpy as np
+from helpers import random_design
+from jaxmixed import core
+
+assert jax.local_device_count() == 4
+design = random_design("one_pattern_slope", 3)
+prepared = core.condition(design)
+plan, rng = core.plan(prepared), np.random.default_rng(0)
+responses = design.y + rng.normal(size=(3000, len(design.y)))
+with jax.enable_x64(True):
+    each = [core.assemble(prepared, plan, y, compress=True) for y in responses]
+    stats = jax.tree.map(lambda *leaves: np.stack(leaves), *each)
+    alone = core.fit_batch(stats, mesh=jax.sharding.Mesh(jax.local_devices()[:1], ("fits",)))
+    shared = core.fit_batch(stats)
+    odd = core.fit_batch(stats, mesh=jax.sharding.Mesh(jax.local_devices()[:3], ("a",)))
+assert (alone.result == 0).all()
+for other in (shared, odd):
+    jax.tree.map(np.testing.assert_array_equal, other, alone)
+print("equal")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_results_do_not_depend_on_the_number_of_devices():
+    """Bit for bit, in a process that sees four devices."""
+    flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+    path = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(core.__file__).parents[2])])
+    environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": path}
+    command = [sys.executable, "-c", DEVICES]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+    assert done.stdout.strip() == "equal", done.stderr
+
+
+def test_any_number_of_lanes():
+    shapes = set()
+
+    def program(each):
+        shapes.add(each[0].shape)
+        return {"own": each[0] * 2 + each[1].sum(1), "shared": np.arange(3.0)}
+
+    program_axes = {"own": 0, "shared": None}
+    for size in (1, 7, 8, 21):
+        each = np.arange(float(size)), np.ones((size, 2))
+        found = core.in_lanes(program, each, 8, program_axes)
+        np.testing.assert_array_equal(found["own"], 2 * np.arange(size) + 2)
+        np.testing.assert_array_equal(found["shared"], np.arange(3.0))
+    assert shapes == {(8,)}
+
+
+def test_threads_keep_order_and_precision():
+    def work(piece):
+        time.sleep(0.01 * (3 - piece))
+        return piece, jnp.ones(1).dtype, threading.get_ident()
+
+    with jax.enable_x64(True):
+        found = _lanes.on_threads(work, range(3), workers=3)
+    assert [piece for piece, _, _ in found] == [0, 1, 2]
+    assert {dtype for _, dtype, _ in found} == {jnp.dtype("float64")}
+    assert threading.get_ident() not in {thread for _, _, thread in found}
+    assert _lanes.on_threads(work, range(2), workers=3)[0][1] == jnp.dtype("float32")
+
+
+def test_an_error_ends_the_other_pieces():
+    begun = []
+
+    def work(piece):
+        begun.append(piece)
+        time.sleep(0.02)
+        if piece == 0:
+            raise KeyboardInterrupt
+        return piece
+
+    with pytest.raises(KeyboardInterrupt):
+        _lanes.on_threads(work, range(100), workers=2)
+    assert len(begun) < 10
+
+
+def test_widths():
+    assert _lanes.width(1) == _lanes.WIDEST and _lanes.width(10**9) == _lanes.NARROWEST
+    assert _lanes.width(_lanes.IN_CACHE // 64) == 64
+    assert [_lanes.power_of_two(n) for n in (0, 1, 2, 3, 1023, 1024)] == [1, 1, 2, 2, 512, 1024]
