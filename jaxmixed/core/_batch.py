@@ -24,6 +24,7 @@ from ._crossed import Crossed
 from ._fit import EXACT_LIMIT, NEWTON_LIMIT, Fit, _vanishing, fit, value_gradient_hessian
 from ._lanes import blocks_of_a_call, numbers_in, on_threads, power_of_two, quick, width
 from ._newton import MAX_ITERATIONS, Evaluation, State, advance, begin
+from ._rotations import moves, n_moves
 from ._start import default_start
 from ._suffstats import SuffStats, conditioned
 from ._types import Array, Theta
@@ -113,7 +114,7 @@ def fit_batch(
         return np.ascontiguousarray(np.moveaxis(leaf, 1, -1))
 
     # The last row stands for lanes that only fill up a block: they are done.
-    rows = np.zeros((size + 1, _state_size(k)), stats.C.dtype)
+    rows = np.zeros((size + 1, _state_size(k, stats.blocks)), stats.C.dtype)
     rows[-1, -1] = 1
     waiting = np.arange(size)
     while len(waiting):
@@ -155,23 +156,23 @@ def _arrangement(batched: SuffStats, size: int, chunk: int | None, devices: int)
     return lanes, devices * max(1, chunk // (lanes * devices))
 
 
-def _state_size(k: int) -> int:
-    state = jax.eval_shape(begin, jax.ShapeDtypeStruct((k,), jnp.float32))
-    return numbers_in(state)
+def _state_size(k: int, blocks: tuple[Blocks, ...]) -> int:
+    start = jax.ShapeDtypeStruct((k,), jnp.float32)
+    return numbers_in(jax.eval_shape(lambda x: begin(x, n_moves(blocks)), start))
 
 
 def _as_fit(rows: np.ndarray, stats: SuffStats) -> Fit:
     """Undo the packing of states, which begin with x, value, gradient, Hessian and three scalars."""
-    k = sum(map(n_theta, stats.blocks))
-    ends = np.cumsum([k, 1, k, k * k, 1, 1, 1])
+    k, m = sum(map(n_theta, stats.blocks)), n_moves(stats.blocks)
+    ends = np.cumsum([k, 1, m, m * m, 1, 1, 1])
     x, value, gradient, hessian, decrement, steps, result, _ = np.split(rows, ends, axis=1)
     ends = np.cumsum([n_theta(b) for b in stats.blocks])[:-1]
     pieces = zip(np.split(x, ends, axis=1), stats.T, stats.blocks, strict=True)
     return Fit(
         np.concatenate([_rectified(piece, T, blocks) for piece, T, blocks in pieces], axis=1),
         value[:, 0],
-        gradient,
-        hessian.reshape(-1, k, k),
+        gradient[:, :k],
+        hessian.reshape(-1, m, m)[:, :k, :k],
         decrement[:, 0],
         steps[:, 0].astype(int),
         result[:, 0].astype(int),
@@ -222,7 +223,9 @@ def _whole_fits(batched, states, shared, theta, reml: bool) -> jax.Array:
     def whole(own: SuffStats) -> Array:
         stats = eqx.combine(own, shared)
         found = fit(stats, reml, theta)
-        parts = (conditioned(found.theta, stats), *found[1:])
+        above = n_moves(stats.blocks) - len(found.theta)
+        gradient, hessian = jnp.pad(found.gradient, (0, above)), jnp.pad(found.hessian, (0, above))
+        parts = (conditioned(found.theta, stats), found.criterion, gradient, hessian, *found[4:])
         return jnp.concatenate([jnp.ravel(part).astype(states.dtype) for part in parts])
 
     # One by one: each has large matrices of its own, and library routines on batches of them can hang.
@@ -234,12 +237,15 @@ def _rounds(batched, states, shared, theta, reml: bool) -> jax.Array:
     """Advance every lane that is not done by at most `ROUNDS` steps."""
     tolerance = 1e-8 if states.dtype == jnp.float64 else 1e-5
 
+    all_entries = moves(shared.blocks)
+
     def vanishing(theta: Theta) -> Bool[Array, " k"]:
         return _vanishing(theta, shared.blocks)
 
     def prepare(own: SuffStats, row: Array) -> State:
         stats = eqx.combine(own, shared)
-        fresh = begin(default_start(stats) if theta is None else conditioned(theta, stats))
+        start = default_start(stats) if theta is None else conditioned(theta, stats)
+        fresh = begin(start, all_entries.size)
         former = _unpacked(row, fresh)
         is_new = (former.best.steps == 0) & ~former.done
         return jax.tree.map(lambda a, b: jnp.where(is_new, a, b), fresh, former)
@@ -248,7 +254,7 @@ def _rounds(batched, states, shared, theta, reml: bool) -> jax.Array:
         return value_gradient_hessian(x, eqx.combine(own, shared), reml)
 
     def step(found: Evaluation, state: State) -> State:
-        new = advance(lambda x: found, state, tolerance=tolerance, vanishing=vanishing)
+        new = advance(lambda x: found, state, tolerance=tolerance, vanishing=vanishing, moves=all_entries)
         new = new._replace(done=new.done | (new.best.steps >= MAX_ITERATIONS))
         return jax.tree.map(lambda a, b: jnp.where(state.done, a, b), state, new)
 

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from ._conditioning import solve_upper
 from ._covariance import relative_factors
 from ._small import logdet_inverse
-from ._structure import Reduced
+from ._structure import Factors, Reduced
 from ._suffstats import SuffStats, conditioned_factors
 from ._types import Array, Scalar, Theta, namespace
 
@@ -88,7 +88,11 @@ def deviance(reduced: Reduced, profiled: Profiled, stats: SuffStats, reml: bool)
 
 def conditioned_criterion(theta: Theta, stats: SuffStats, reml: bool) -> Scalar:
     """Return the criterion at a theta in the coordinates of z~."""
-    factors = relative_factors(theta, stats.blocks)
+    return criterion_of(relative_factors(theta, stats.blocks), stats, reml)
+
+
+def criterion_of(factors: Factors, stats: SuffStats, reml: bool) -> Scalar:
+    """Return the criterion at the relative covariance factors of z~, which need not be triangular."""
     reduced = stats.structure.reduce(factors, stats.C)
     return deviance(reduced, profile_out(reduced.schur), stats, reml)
 

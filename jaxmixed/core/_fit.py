@@ -14,10 +14,11 @@ from jaxtyping import Bool, Float, Int
 
 from ._average_information import value_gradient_information
 from ._covariance import Blocks, is_diagonal, n_theta, positions, rectify
-from ._criterion import conditioned_criterion
+from ._criterion import conditioned_criterion, criterion_of
 from ._crossed import Crossed
 from ._lbfgs import lbfgs
 from ._newton import Evaluation, Minimum, newton
+from ._rotations import moved_factors, moves, n_moves
 from ._start import default_start
 from ._suffstats import SuffStats, conditioned, unconditioned
 from ._types import Array, Scalar, Theta
@@ -102,24 +103,35 @@ def _minimise(stats: SuffStats, reml: bool, start: Theta) -> Minimum:
         function = functools.partial(conditioned_criterion, stats=stats, reml=reml)
         return lbfgs(function, start, tolerance=1e-4 * tolerance, vanishing=vanishing)
 
-    def evaluate(theta: Theta) -> Evaluation:
-        structure = stats.structure
-        if isinstance(structure, Crossed) and len(structure.A_others) > EXACT_LIMIT:
+    structure = stats.structure
+    if isinstance(structure, Crossed) and len(structure.A_others) > EXACT_LIMIT:
+
+        def approximately(theta: Theta) -> Evaluation:
             return value_gradient_information(theta, structure, stats, reml)
+
+        return newton(approximately, start, tolerance=tolerance, vanishing=vanishing)
+
+    def evaluate(theta: Theta) -> Evaluation:
         return value_gradient_hessian(theta, stats, reml)
 
-    return newton(evaluate, start, tolerance=tolerance, vanishing=vanishing)
+    all_entries = moves(stats.blocks)
+    found = newton(evaluate, start, tolerance=tolerance, vanishing=vanishing, moves=all_entries)
+    return found._replace(gradient=found.gradient[:k], hessian=found.hessian[:k, :k])
 
 
 def value_gradient_hessian(theta: Theta, stats: SuffStats, reml: bool) -> Evaluation:
-    """Return the criterion and its exact derivatives, tracing the criterion once."""
+    """Return the criterion and its exact derivatives in all entries of Lambda, those of theta first."""
 
-    def gradient(theta):
-        value, slope = jax.value_and_grad(conditioned_criterion)(theta, stats, reml)
-        return slope, (value, slope)
+    def value(entries):
+        return criterion_of(moved_factors(entries, stats.blocks), stats, reml)
 
-    hessian, (value, slope) = jax.jacfwd(gradient, has_aux=True)(theta)
-    return value, slope, hessian
+    def gradient(entries):
+        value_, slope = jax.value_and_grad(value)(entries)
+        return slope, (value_, slope)
+
+    entries = jnp.pad(theta, (0, n_moves(stats.blocks) - len(theta)))
+    hessian, (at, slope) = jax.jacfwd(gradient, has_aux=True)(entries)
+    return at, slope, hessian
 
 
 def _vanishing(theta: Theta, blocks: tuple[Blocks, ...]) -> Bool[Array, " k"]:

@@ -35,7 +35,7 @@ POOR_RATIO, GOOD_RATIO = 0.25, 0.75
 SUFFICIENT = 1e-4
 PIVOT_FLOOR = 1e-9  # smallest |pivot| of a scaled Hessian; below it a direction counts as flat
 
-Evaluation = tuple[Scalar, Float[jax.Array, " k"], Float[jax.Array, "k k"]]
+Evaluation = tuple[Scalar, Float[jax.Array, " m"], Float[jax.Array, "m m"]]
 
 
 class Minimum(NamedTuple):
@@ -46,7 +46,7 @@ class Minimum(NamedTuple):
     x
         The best point. After convergence it is one Newton step from the last point evaluated.
     value, gradient, hessian
-        The function and its derivatives at the last point evaluated.
+        The function and its derivatives, in the directions of the moves, at the last point evaluated.
     decrement
         g'H^-1g, twice the predicted distance to the minimum in units of the function.
     steps
@@ -57,11 +57,34 @@ class Minimum(NamedTuple):
 
     x: Float[jax.Array, " k"]
     value: Scalar
-    gradient: Float[jax.Array, " k"]
-    hessian: Float[jax.Array, "k k"]
+    gradient: Float[jax.Array, " m"]
+    hessian: Float[jax.Array, "m m"]
     decrement: Scalar
     steps: Int[jax.Array, ""]
     result: Int[jax.Array, ""]
+
+
+class Moves(NamedTuple):
+    """How a search goes from one point to the next.
+
+    Attributes
+    ----------
+    size
+        Number m of directions in which the function is differentiated.
+    retract
+        Takes x, shape (k,), and a step, shape (m,), and returns the next point.
+    steepen
+        Takes x and the Hessian, and makes it positive in directions along which nothing changes.
+    """
+
+    size: int
+    retract: Callable[[Float[jax.Array, " k"], Float[jax.Array, " m"]], Float[jax.Array, " k"]]
+    steepen: Callable[[Float[jax.Array, " k"], Float[jax.Array, "m m"]], Float[jax.Array, "m m"]]
+
+
+def straight(size: int) -> Moves:
+    """Return moves along straight lines: x + step."""
+    return Moves(size, lambda x, step: x + step, lambda x, hessian: hessian)
 
 
 class State(NamedTuple):
@@ -71,8 +94,9 @@ class State(NamedTuple):
     ----------
     best
         The best point so far; its `value` is infinite before the first evaluation.
-    trial, predicted
-        The point to evaluate next, shape (k,), and how far the function should fall there.
+    trial, length, predicted
+        The point to evaluate next, shape (k,), the length of the step to it, and how far the function should
+        fall there.
     radius
         The longest step.
     trying_zeros
@@ -83,6 +107,7 @@ class State(NamedTuple):
 
     best: Minimum
     trial: Float[jax.Array, " k"]
+    length: Scalar
     predicted: Scalar
     radius: Scalar
     trying_zeros: Bool[jax.Array, ""]
@@ -95,6 +120,7 @@ def newton(
     *,
     tolerance: float,
     vanishing: Callable[[Float[jax.Array, " k"]], Bool[jax.Array, " k"]],
+    moves: Moves | None = None,
     max_steps: int = MAX_ITERATIONS,
 ) -> Minimum:
     """Minimise a function given with its gradient and (approximate) Hessian.
@@ -109,6 +135,9 @@ def newton(
         Newton decrement at which to stop, in units of the function; one more full step follows.
     vanishing
         Tells which coordinates of the minimum to try at exactly zero.
+    moves
+        In which directions `evaluate` differentiates, and how steps along them are taken: by default the
+        coordinates, and straight on.
     max_steps
         Largest number of evaluations.
 
@@ -117,28 +146,31 @@ def newton(
     Minimum
         Never raises: look at `result`.
     """
+    moves = straight(len(start)) if moves is None else moves
 
     def step(state: State) -> State:
-        return advance(evaluate, state, tolerance=tolerance, vanishing=vanishing)
+        return advance(evaluate, state, tolerance=tolerance, vanishing=vanishing, moves=moves)
 
-    return jax.lax.while_loop(lambda s: ~s.done & (s.best.steps < max_steps), step, begin(start)).best
+    first = begin(start, moves.size)
+    return jax.lax.while_loop(lambda s: ~s.done & (s.best.steps < max_steps), step, first).best
 
 
-def begin(start: Float[jax.Array, " k"]) -> State:
-    """Return the state before the first evaluation."""
-    k, dtype = len(start), start.dtype
+def begin(start: Float[jax.Array, " k"], size: int) -> State:
+    """Return the state before the first evaluation, of which the derivatives have so many directions."""
+    dtype = start.dtype
     infinity = jnp.asarray(jnp.inf, dtype)
     best = Minimum(
         start,
         infinity,
-        jnp.zeros(k, dtype),
-        jnp.eye(k, dtype=dtype),
+        jnp.zeros(size, dtype),
+        jnp.eye(size, dtype=dtype),
         infinity,
         jnp.asarray(0),
         jnp.asarray(MAX_STEPS),
     )
     radius = RADIUS * (1 + jnp.linalg.norm(start))
-    return State(best, start, jnp.ones((), dtype), radius, jnp.asarray(False), jnp.asarray(False))
+    one = jnp.ones((), dtype)
+    return State(best, start, one, one, radius, jnp.asarray(False), jnp.asarray(False))
 
 
 def advance(
@@ -147,6 +179,7 @@ def advance(
     *,
     tolerance: float,
     vanishing: Callable[[Float[jax.Array, " k"]], Bool[jax.Array, " k"]],
+    moves: Moves,
 ) -> State:
     """Evaluate at the trial point, accept or refuse it, and choose the next; arguments as in `newton`."""
     best, x = state.best, state.trial
@@ -159,25 +192,26 @@ def advance(
     new, old = (x, value, gradient, hessian), best[:4]
     x, value, gradient, hessian = (jnp.where(accepted, a, b) for a, b in zip(new, old, strict=True))
 
-    step, decrement, convex = _downhill(hessian, gradient)
+    steep = moves.steepen(x, hessian)
+    step, decrement, convex = _downhill(steep, gradient)
     # Where the function does not vary, its Hessian is rounding, and every scale of it is wrong.
     most = jnp.abs(gradient).max() * state.radius + jnp.abs(hessian).max() * state.radius**2
     settled = accepted & ((convex & (decrement < tolerance)) | (most < tolerance))
     step = jnp.where(most < tolerance, 0, step)
     # How far the function fell, against how far the quadratic model said it would.
     ratio = (best.value - new[1]) / jnp.maximum(state.predicted, noise)
-    length = jnp.linalg.norm(x - best.x)
     poor = ~first & (ratio < POOR_RATIO) & (state.predicted > noise)
-    radius = jnp.where(poor | ~accepted, SHRINK * jnp.linalg.norm(state.trial - best.x), state.radius)
-    radius = jnp.where(accepted & (ratio > GOOD_RATIO), jnp.maximum(radius, GROW * length), radius)
+    radius = jnp.where(poor | ~accepted, SHRINK * state.length, state.radius)
+    good = accepted & ~first & (ratio > GOOD_RATIO)
+    radius = jnp.where(good, jnp.maximum(radius, GROW * state.length), radius)
 
-    step_length = jnp.linalg.norm(step)
-    step = step * jnp.minimum(1, radius / jnp.maximum(step_length, tiny))
-    predicted = -(gradient @ step + step @ (hessian @ step) / 2)
-    zeros = vanishing(x) & (x != 0)
+    length = jnp.linalg.norm(step)
+    step = step * jnp.minimum(1, radius / jnp.maximum(length, tiny))
+    predicted = -(gradient @ step + step @ (steep @ step) / 2)
+    trial = moves.retract(x, step)
+    zeros = vanishing(trial) & (trial != 0)
     try_zeros = settled & zeros.any() & ~state.trying_zeros
     finished = settled & ~state.trying_zeros
-    trial = x + step
     trial = jnp.where(try_zeros & zeros, 0, trial)
     x = jnp.where(finished & ~try_zeros, trial, x)
 
@@ -187,7 +221,7 @@ def advance(
     result = jnp.where(broken, NON_FINITE, result)
     done = (finished & ~try_zeros) | state.trying_zeros | stuck | ~jnp.isfinite(value)
     best = Minimum(x, value, gradient, hessian, decrement, best.steps + 1, result)
-    return State(best, trial, predicted, radius, try_zeros, done)
+    return State(best, trial, jnp.minimum(length, radius), predicted, radius, try_zeros, done)
 
 
 def _downhill(hessian, gradient):
