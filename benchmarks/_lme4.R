@@ -2,7 +2,8 @@
 
 suppressMessages(library(lme4))
 
-COUNT <- list(criterion = 20) # evaluations in one sample; one where nothing is said
+COUNT <- list(criterion = 20, simulated = 20) # evaluations in one sample; one where nothing is said
+BOOTMER <- 20 # replicates of one call
 state <- new.env()
 
 load <- function(path, formula, groups) {
@@ -17,6 +18,9 @@ prepare <- function() {
   state$fit <- lmer(state$formula, state$data)
   y <- model.response(model.frame(state$fit))
   state$other <- y * (1 + 0.01 * sin(seq_along(y)))
+  set.seed(1)
+  state$simulated <- simulate(state$fit, COUNT$simulated)
+  state$turn <- 0
   parts <- lFormula(state$formula, state$data)
   state$start <- parts$reTrms$theta
   state$objective <- do.call(mkLmerDevfun, parts)
@@ -36,6 +40,11 @@ tasks <- list(
   criterion = function() list(criterion = state$objective(state$theta)),
   optimiser = function() list(criterion = optimizeLmer(state$objective, start = state$start)$fval),
   refit = function() answer(refit(state$fit, state$other)),
+  simulated = function() {
+    state$turn <- state$turn %% COUNT$simulated + 1
+    answer(refit(state$fit, state$simulated[[state$turn]]))
+  },
+  bootMer = function() list(values = bootMer(state$fit, fixef, nsim = BOOTMER)$t0),
   call = function() answer(lmer(state$formula, state$data))
 )
 
@@ -48,6 +57,7 @@ timed <- function(task, budget) {
     for (i in seq_len(count)) result <- tasks[[task]]()
     seconds <- c(seconds, as.numeric(difftime(Sys.time(), start, units = "secs")) / count)
   }
+  if (task == "bootMer") seconds <- seconds / BOOTMER
   c(list(seconds = seconds), result)
 }
 

@@ -6,9 +6,9 @@ A worker reads one request a line, fields separated by tabs, and answers with on
     load    path  formula  factor,factor   {}
     call    budget                         {"seconds": [...], "criterion": ..., "beta": ...}
 
-and likewise `criterion` (one evaluation at the optimum), `optimiser` (from statistics to theta) and
-`refit` (to the response of `other_response`). Samples are taken until `budget` seconds are spent, at
-least one. What a package cannot do is answered with {"error": ...}.
+and likewise `criterion` (one evaluation at the optimum), `optimiser` (from statistics to theta), `refit` (to
+the response of `other_response`) and `simulated` (to a response simulated from the fit). Samples are taken
+until `budget` seconds are spent, at least one. What a package cannot do is answered with {"error": ...}.
 
 Run as a script, `python _peers.py NAME`, this file is the worker; it then imports nothing of jaxmixed, so
 that the interpreter need not have it.
@@ -97,6 +97,7 @@ class Statsmodels:
         self.tasks = {
             "criterion": lambda: {"criterion": -2 * self.fit.model.loglike(self.fit.params_object)},
             "call": self.call,
+            "simulated": self.simulated,
         }
 
     def load(self, data: pd.DataFrame, formula: str) -> None:
@@ -108,6 +109,8 @@ class Statsmodels:
 
     def prepare(self) -> None:
         self.fit = self.model().fit(reml=True)
+        self.codes = np.unique(self.fit.model.groups, return_inverse=True)[1]
+        self.turns: list[None] = []
 
     def model(self) -> Any:
         return self.package.mixedlm(self.fixed, self.data, groups=self.group, re_formula=f"~{self.random}")
@@ -115,6 +118,18 @@ class Statsmodels:
     def call(self) -> dict[str, Any]:
         fit = self.model().fit(reml=True)
         return {"criterion": -2 * fit.llf, "beta": fit.fe_params.tolist()}
+
+    def simulated(self) -> dict[str, Any]:
+        model, rng = self.fit.model, np.random.default_rng(len(self.turns))
+        self.turns.append(None)
+        root = np.linalg.cholesky(self.fit.cov_re)
+        effects = rng.normal(size=(len(model.group_labels), len(root))) @ root.T
+        noise = (model.exog_re * effects[self.codes]).sum(1) + self.fit.scale**0.5 * rng.normal(
+            size=model.nobs
+        )
+        y = model.exog @ self.fit.fe_params + noise
+        fit = type(model)(y, model.exog, model.groups, model.exog_re).fit(reml=True)
+        return {"criterion": -2 * fit.llf}
 
 
 ENGINES = {"glmm": Glmm, "mixedlm": Mixedlm, "statsmodels": Statsmodels}

@@ -1,87 +1,146 @@
-"""Time 10,000 fits of one shape, from statistics to theta, against the floor of the arithmetic.
+"""Time replicates and responses fitted many at a time, beside other packages and the floor of the arithmetic.
 
-    python benchmarks/batch.py [--fits 10000]
+    python benchmarks/batch.py [--fits 10000] [--write]
 
-Responses are simulated row by row, which is not timed. The floor counts the products of one evaluation
-with its derivatives and the statistics it reads, at the rates of a matrix product and of a copy on this
-machine, times the evaluations made.
+Replicates are `fit.bootstrap(n)`: drawn, fitted, their estimates read. Other packages refit responses that
+they simulated themselves, one after the other; engines take turns, figures are warm medians. The floor counts
+the products of matrices in the evaluations made, with their derivatives, and the statistics they read, at the
+rates of a matrix product and of a copy on this machine. On a GPU, if JAX finds one, the same script writes a
+table of its own, for a million replicates.
 """
 
 import argparse
+import functools
 import math
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 import numpy as np
-from _report import Table, machine, milliseconds
+import pandas as pd
+from _peers import Peer, find_peers
+from _report import Table, machine, seconds
 
 import jaxmixed as jm
 from jaxmixed import core
-from jaxmixed.core._batch import fit_batch
 from jaxmixed.core._fit import value_gradient_hessian
+from jaxmixed.frame import _replicates
 
-REPEATS = 7
+RESULTS = Path(__file__).parent / "results"
+REPEATS, ROUNDS, BUDGET = 5, 3, 3.0
+GOALS = {"sleepstudy, slope": 1000, "students, intercept": 4000}  # times lme4's refit
+SIZES = (10**3, 10**4, 10**5, 10**6, 10**7)  # rows
+RESPONSES, RESPONSE_GOAL = 20_000, 300
+HEADLINE = 10**6  # replicates on a GPU
 
 
-def sleepstudy() -> core.Design:
-    data = jm.datasets.load("sleepstudy")
-    X = np.column_stack([np.ones(len(data)), data["Days"]]).astype(float)
-    codes = np.unique(data["Subject"], return_inverse=True)[1]
-    return core.Design(np.asarray(data["Reaction"], float), X, (core.RandomTerm(X, codes, 18, (2,)),))
-
-
-def students() -> core.Design:
-    """Simulate 200 students seen on six occasions."""
+def students(n: int = 200) -> pd.DataFrame:
+    """Simulate students seen on six occasions."""
     rng = np.random.default_rng(0)
-    student, occasion = np.repeat(np.arange(200), 6), np.tile(np.arange(6.0), 200)
-    X = np.column_stack([np.ones(1200), occasion])
-    y = 2.6 + 0.1 * occasion + 0.25 * rng.normal(size=200)[student] + 0.24 * rng.normal(size=1200)
-    return core.Design(y, X, (core.RandomTerm(X[:, :1], student, 200, (1,)),))
+    student, occasion = np.repeat(np.arange(n), 6), np.tile(np.arange(6.0), n)
+    gpa = 2.6 + 0.1 * occasion + 0.25 * rng.normal(size=n)[student] + 0.24 * rng.normal(size=6 * n)
+    return pd.DataFrame({"gpa": gpa, "occasion": occasion, "student": student})
 
 
-def replicates(design: core.Design, fits: int) -> tuple[core.SuffStats, core.SuffStats, np.ndarray]:
-    """Return statistics of simulated responses, the axes that differ, and the theta they come from."""
-    stats = core.compress(design)
-    theta = np.asarray(jax.jit(core.fit)(stats).theta)
-    truth, (term,) = core.estimates(theta, stats), design.terms
-    factor = core.relative_factors(theta, stats.blocks)[0]
-    prepared = core.condition(design)
-    plan, mean, rng = core.plan(prepared), design.X @ truth.beta, np.random.default_rng(1)
-    each = []
-    for _ in range(fits):
-        b = rng.normal(size=(term.n_levels, len(factor))) @ factor.T
-        noise = (term.z * b[term.codes]).sum(1) + rng.normal(size=len(mean))
-        each.append(core.assemble(prepared, plan, mean + truth.sigma * noise, compress=True))
-    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *each)
-    axes = jax.tree.map(lambda leaf: 0 if (leaf != leaf[:1]).any() else None, stacked)
-    stats = jax.tree.map(lambda a, one: a if (a != a[:1]).any() else one, stacked, each[0])
-    return stats, axes, theta
+MODELS = {
+    "sleepstudy, slope": ("Reaction ~ Days + (Days | Subject)", lambda: jm.datasets.load("sleepstudy")),
+    "students, intercept": ("gpa ~ occasion + (1 | student)", students),
+}
 
 
-def median(task: Callable[[], object]) -> float:
+def median(task: Callable[[], object], repeats: int = REPEATS) -> float:
     task()
-    seconds = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        task()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+    return statistics.median(once(task) for _ in range(repeats))
 
 
-def products(design: core.Design, theta: np.ndarray) -> int:
-    """Count the multiplications of matrix products in one evaluation with its derivatives."""
-    stats = core.compress(design)
-    traced = jax.make_jaxpr(lambda t, s: value_gradient_hessian(t, s, True))(theta, stats)
-    return _count(traced.jaxpr)
+def once(task: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    task()
+    return time.perf_counter() - start
 
 
-def _count(jaxpr) -> int:
+def load(peers: list[Peer], data: pd.DataFrame, formula: str) -> None:
+    factors = [part.split(")")[0].strip() for part in formula.split("|")[1:]]
+    with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
+        data.to_csv(file, index=False)
+        file.flush()
+        for peer in peers:
+            peer.ask("load", file.name, formula, ",".join(factors))
+
+
+def turns(peers: list[Peer], own: Callable[[], object], tasks: tuple[str, ...]) -> dict[str, float]:
+    """Return median seconds of our task, and of each task that a peer can do, taken in turns."""
+    own()
+    taken: dict[str, list[float]] = {"jaxmixed": []}
+    for _ in range(ROUNDS):
+        taken["jaxmixed"] += [once(own) for _ in range(REPEATS)]
+        for peer in peers:
+            for task in tasks:
+                reply = peer.ask(task, BUDGET)
+                taken.setdefault(f"{peer.name} {task}", []).extend(reply.get("seconds", []))
+    return {name: statistics.median(found) for name, found in taken.items() if found}
+
+
+def replicates(peers: list[Peer], fits: int) -> tuple[Table, Table]:
+    """Return a table beside other packages, and one of where the time goes beside the floor."""
+    beside, within = [], []
+    for name, (formula, read) in MODELS.items():
+        data = read()
+        fit = jm.lmer(formula, data)
+        load(peers, data, formula)
+        own = functools.partial(fit.bootstrap, fits, key=1, progress=False)
+        found = turns(peers, own, ("simulated", "bootMer"))
+        ours, refit = found["jaxmixed"] / fits, found.get("lme4 simulated")
+        others = (found.get(key) for key in ("lme4 simulated", "lme4 bootMer", "statsmodels simulated"))
+        ratio = "-" if refit is None else f"{refit / ours:,.0f}"
+        beside.append((name, *map(microseconds, (ours, *others)), ratio, f"{GOALS[name]:,}"))
+        floor, steps = floor_of(fit, fits)
+        parts = [part / fits for part in stages(fit, fits)]
+        numbers = (f"{steps:.2f}", microseconds(floor), f"{parts[1] / floor:.0f}")
+        within.append((name, *map(microseconds, parts), *numbers))
+    columns = ("model", "ours", "lme4 refit", "bootMer", "statsmodels", "refit / ours", "goal")
+    title = f"{fits:,} parametric replicates, microseconds each"
+    stage = ("model", "draw", "fit", "read", "evaluations", "floor of the fit", "fit / floor")
+    return Table(title, columns, beside), Table("Where the time goes, microseconds each", stage, within)
+
+
+def stages(fit: jm.LmerResult, fits: int) -> tuple[float, float, float]:
+    """Return the seconds of drawing, fitting and reading replicates."""
+    spent = {}
+    with jax.enable_x64(True):
+        stats, axes, names = drawn(fit, fits)
+        spent["draw"] = median(lambda: drawn(fit, fits))
+        spent["fit"] = median(lambda: core.fit_batch(stats, axes, theta=fit.theta))
+        spent["both"] = median(lambda: _replicates.fit_all(stats, names, True, fit.theta))
+    return spent["draw"], spent["fit"], spent["both"] - spent["fit"]
+
+
+def drawn(fit: jm.LmerResult, fits: int):
+    recipe, key = _replicates._recipe(fit, "parametric"), jax.random.key(1)
+    stats = _replicates.draw(recipe, key, np.arange(fits), recipe.shapes(key))
+    return stats, _replicates.axes_of(stats, recipe.names), recipe.names
+
+
+def floor_of(fit: jm.LmerResult, fits: int) -> tuple[float, float]:
+    """Return the seconds of a fit at the machine's rates, and how many evaluations it makes on average."""
+    with jax.enable_x64(True):
+        stats, axes, _ = drawn(fit, fits)
+        steps = float(core.fit_batch(stats, axes, theta=fit.theta).steps.mean())
+        traced = jax.make_jaxpr(lambda t, s: value_gradient_hessian(t, s, True))(fit.theta, fit.stats)
+    numbers = core.numbers_in((fit.stats.structure, fit.stats.C))
+    flop_rate, byte_rate = rates()
+    return steps * (2 * _products(traced.jaxpr) / flop_rate + 8 * numbers / byte_rate), steps
+
+
+def _products(jaxpr) -> int:
+    """Count the multiplications of matrix products."""
     total = 0
     for equation in jaxpr.eqns:
         inner = [value for value in equation.params.values() if hasattr(value, "jaxpr")]
-        total += sum(_count(value.jaxpr) for value in inner)
+        total += sum(_products(value.jaxpr) for value in inner)
         if equation.primitive.name == "dot_general":
             axes = equation.params["dimension_numbers"][0][0]
             length = math.prod(equation.invars[0].aval.shape[axis] for axis in axes)
@@ -96,30 +155,109 @@ def rates() -> tuple[float, float]:
     return 2e9 / median(lambda: square @ square), 16 * len(long) / median(lambda: np.copyto(target, long))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--fits", type=int, default=10_000)
-    fits = parser.parse_args().fits
+def rows_of_data(fits: int) -> Table:
+    """Time replicates of ever more students: the cost must not grow."""
+    rows, taken = [], []
+    for size in SIZES:
+        fit = jm.lmer("gpa ~ occasion + (1 | student)", students(round(size / 6)))
+        taken.append(median(lambda fit=fit: fit.bootstrap(fits, key=1, progress=False)) / fits)
+        rows.append((f"{fit.nobs:,}", microseconds(taken[-1])))
+    spread = max(taken) / min(taken) - 1
+    note = f"Slowest over fastest: {spread:.0%} more (goal: 20%)."
+    return Table(
+        f"{fits:,} replicates of more and more rows, microseconds each", ("rows", "all"), rows, (note,)
+    )
+
+
+def responses(peers: list[Peer]) -> Table:
+    """Time very many responses of one design of 1,000 rows in 100 groups."""
+    rng = np.random.default_rng(0)
+    data = pd.DataFrame({"x": rng.normal(size=1000), "g": np.repeat(np.arange(100), 10)})
+    Y = rng.normal(size=(1000, RESPONSES)) + 0.5 * rng.normal(size=(100, RESPONSES))[data["g"]]
     rows = []
-    with jax.enable_x64(True):
-        flop_rate, byte_rate = rates()
-        for name, goal, design in (
-            ("sleepstudy, slope", 12, sleepstudy()),
-            ("students, intercept", 3, students()),
-        ):
-            stats, axes, theta = replicates(design, fits)
-            found = fit_batch(stats, axes, theta=theta)
-            seconds = median(lambda s=stats, a=axes, t=theta: fit_batch(s, a, theta=t))
-            single = core.compress(design)
-            numbers = sum(leaf.size for leaf in jax.tree.leaves((single.structure, single.C)))
-            floor = 2 * products(design, theta) / flop_rate + 8 * numbers / byte_rate
-            floor *= found.steps.sum()
-            each = f"{seconds / fits * 1e6:.2f}"
-            cells = (str(goal), each, f"{floor / fits * 1e6:.2f}", f"{seconds / floor:.1f}")
-            rows.append((name, milliseconds(seconds), *cells, f"{found.steps.mean():.2f}"))
-    header = ("", "ms", "goal, us a fit", "us a fit", "floor, us", "ratio", "evaluations a fit")
-    note = f"{flop_rate / 1e9:.0f} Gflop/s, {byte_rate / 1e9:.1f} GB/s. " + machine([])
-    print(Table(f"{fits} fits of one shape, warm medians", header, rows, (note,)).text())
+    for formula in ("~ x + (1 | g)", "~ x + (x | g)"):
+        load(peers, data.assign(y=Y[:, 0]), f"y {formula}")
+        task = lambda formula=formula: jm.fit_many(formula, data, Y, progress=False)  # noqa: E731
+        found = turns(peers, task, ("refit",))
+        ours, refit = found["jaxmixed"] / RESPONSES, found.get("lme4 refit")
+        ratio = "-" if refit is None else f"{refit / ours:,.0f}"
+        rows.append((formula, microseconds(ours), microseconds(refit), ratio, str(RESPONSE_GOAL)))
+    header = ("model", "ours, with Satterthwaite tests", "lme4 refit", "refit / ours", "goal")
+    return Table(f"{RESPONSES:,} responses on 1,000 rows in 100 groups, microseconds each", header, rows)
+
+
+def compilation() -> Table:
+    """Time the first bootstrap of a shape in CPU seconds, and count programs compiled by later ones."""
+    rows = []
+    for name, (formula, read) in MODELS.items():
+        data = read()
+        fit = jm.lmer(formula, data)
+        start = time.process_time()
+        fit.bootstrap(1000, key=1, progress=False)
+        first = time.process_time() - start
+        response = formula.split("~")[0].strip()
+        other = jm.lmer(
+            formula, data.assign(**{response: data[response].to_numpy()[::-1] + data.index * 1e-3})
+        )
+        with counted() as programs:
+            other.bootstrap(3000, key=2, progress=False)
+        rows.append((name, seconds(first), "6", str(len(programs))))
+    header = ("model", "first bootstrap, s of CPU", "goal", "programs compiled by the next")
+    return Table("Compilation", header, rows)
+
+
+class counted:
+    """Count the programs that JAX compiles."""
+
+    def __enter__(self) -> list[str]:
+        self.found: list[str] = []
+        jax.monitoring.register_event_duration_secs_listener(self._heard)
+        return self.found
+
+    def _heard(self, event: str, duration: float, **details: object) -> None:
+        if event.endswith("backend_compile_duration"):
+            self.found.append(event)
+
+    def __exit__(self, *exception: object) -> None:
+        jax.monitoring.clear_event_listeners()
+
+
+def headline() -> Table:
+    rows = []
+    for name, (formula, read) in MODELS.items():
+        fit = jm.lmer(formula, read())
+        taken = median(lambda fit=fit: fit.bootstrap(HEADLINE, key=1, progress=False), 3)
+        rows.append((name, seconds(taken), microseconds(taken / HEADLINE)))
+    return Table(f"{HEADLINE:,} replicates", ("model", "seconds", "microseconds each"), rows)
+
+
+def microseconds(value: float | None) -> str:
+    return "-" if value is None else f"{1e6 * value:,.{0 if value > 1e-4 else 2}f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--fits", type=int, default=10_000)
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        peers = [peer for peer in find_peers() if peer.name in ("lme4", "statsmodels")]
+        about = machine([peer.version for peer in peers])
+        first = compilation()
+        tables = [*replicates(peers, options.fits), rows_of_data(options.fits), responses(peers), first]
+        for peer in peers:
+            peer.close()
+    else:
+        peers, about = [], f"{device.device_kind}. " + machine([])
+        tables = [compilation(), headline(), rows_of_data(options.fits), responses(peers)]
+    print(*(table.text() for table in tables), about, sep="\n\n")
+    if options.write:
+        name = "batch.md" if device.platform == "cpu" else f"batch_{device.platform}.md"
+        text = "\n\n".join(["# Fits many at a time", about, *(table.markdown() for table in tables)])
+        (RESULTS / name).write_text(text + "\n")
 
 
 if __name__ == "__main__":

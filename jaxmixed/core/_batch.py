@@ -79,6 +79,13 @@ def fit_batch(
     ValueError
         If no leaf has a leading axis, or the axes differ in length.
 
+    Notes
+    -----
+    In single precision, statistics that were summed in double and then rounded give coefficients within 1e-5
+    of their standard errors of those in double precision, for data as well conditioned as sleepstudy; the
+    criterion is within 1e-3, and a standard deviation within 1e-4 of its own standard error but near zero,
+    where it is within 0.03.
+
     Examples
     --------
     >>> import equinox as eqx, jax, numpy as np
