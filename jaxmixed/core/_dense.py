@@ -97,8 +97,8 @@ def _factored(S):
         try:
             lower = np.linalg.cholesky(S)
         except np.linalg.LinAlgError:
-            return np.nan, np.full_like(S, np.nan)
-        root = np.linalg.solve(lower, np.eye(len(S)))
+            return S[0, 0] * np.nan, np.full_like(S, np.nan)
+        root = np.linalg.solve(lower, np.eye(len(S), dtype=S.dtype))
         return 2 * np.log(np.diagonal(lower)).sum(), root.T @ root
     lower = jax.lax.linalg.cholesky(S, symmetrize_input=False)
     root = jax.lax.linalg.triangular_solve(lower, jnp.eye(len(S), dtype=S.dtype), left_side=True, lower=True)

@@ -37,8 +37,10 @@ def _with_numpy(matrix):
     try:
         factor = np.linalg.cholesky(matrix)
     except np.linalg.LinAlgError:
-        return np.full(matrix.shape[:-2], np.nan), np.full(matrix.shape, np.nan)
-    root = np.linalg.solve(factor, np.broadcast_to(np.eye(matrix.shape[-1]), matrix.shape))
+        nothing = np.full(matrix.shape, np.nan, matrix.dtype)
+        return np.full(matrix.shape[:-2], np.nan, matrix.dtype), nothing
+    unit = np.eye(matrix.shape[-1], dtype=matrix.dtype)
+    root = np.linalg.solve(factor, np.broadcast_to(unit, matrix.shape))
     logdet = 2 * np.log(np.diagonal(factor, axis1=-2, axis2=-1)).sum(-1)
     return logdet, np.swapaxes(root, -1, -2) @ root
 
