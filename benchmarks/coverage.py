@@ -3,8 +3,8 @@
     python benchmarks/coverage.py [--datasets 2000] [--replicates 999] [--write]
 
 Ten groups of five rows with a random intercept as large as the residual, as in calibration.py. Each data set
-is fitted, bootstrapped by parametric replicates and fitted again without each group; Satterthwaite and Wald
-intervals stand beside the bootstrap's. `--write` puts the table into results/coverage.md.
+is fitted, bootstrapped by parametric replicates and fitted again without each group; Wald, Satterthwaite and
+Kenward-Roger intervals stand beside the bootstrap's. `--write` puts the table into results/coverage.md.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from calibration import GROUPS, ROWS, design
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtrit
 
 from jaxmixed import core
 from jaxmixed.frame import _bootstrap_intervals as by
@@ -24,7 +24,8 @@ from jaxmixed.frame import _bootstrap_intervals as by
 RESULTS = Path(__file__).parent / "results" / "coverage.md"
 PARAMETERS = ("between groups", "within groups", "sd of groups", "sigma")
 TRUTH = np.array([0.0, 0.0, 1.0, 1.0])
-METHODS = ("Wald z", "Satterthwaite t", "percentile", "basic", "normal", "studentized", "bca")
+T_METHODS = {"Satterthwaite t": core.satterthwaite, "Kenward-Roger t": core.kenward_roger}
+METHODS = ("Wald z", *T_METHODS, "percentile", "basic", "normal", "studentized", "bca")
 A, SEED, AT_ONCE = 0.025, 1, 16  # AT_ONCE: data sets bootstrapped in one batch
 
 
@@ -132,13 +133,15 @@ def held(theta, stats, i, estimates, se, values, spread, left_out) -> np.ndarray
     """Return which intervals of one data set hold the truth."""
     own = jax.tree.map(lambda leaf: np.asarray(leaf[i]), stats)
     estimates, se = np.asarray(estimates), np.asarray(se)
-    df = core.satterthwaite(theta, own).t_test(np.eye(3)[1:]).df
-    margins = {"Wald z": 1.959964, "Satterthwaite t": stdtrit(df, 1 - A)}
+    margins = {"Wald z": ndtri(1 - A) * se}
+    for method, reference in T_METHODS.items():
+        test = reference(theta, own).t_test(np.eye(3)[1:])
+        margins[method] = stdtrit(test.df, 1 - A) * test.std_error
     rows = []
     for method in METHODS:
         limits = np.full((2, len(PARAMETERS)), np.nan)
         if method in margins:
-            limits[:, :2] = estimates[:2] + np.array([[-1], [1]]) * margins[method] * se
+            limits[:, :2] = estimates[:2] + np.array([[-1], [1]]) * margins[method]
         elif method == "studentized":
             limits[:, :2] = by.studentized(values[:, :2], spread, estimates[:2], se, A)
         elif method == "bca":
