@@ -1,6 +1,6 @@
 """Linear mixed models in JAX: lme4's models, fitted in a line, in batches, or inside your own program."""
 
-from . import core as core, datasets as datasets
+from . import core as core, datasets as datasets, plots as plots
 from .frame._bootstrap import Bootstrap as Bootstrap
 from .frame._compare import anova as anova
 from .frame._errors import (

@@ -1,0 +1,159 @@
+"""What all pictures share: axes made or checked, and marks that differ without colour too.
+
+Colours are those of Okabe & Ito (2008), told apart by the colour-blind; the nth series also has the nth
+marker and dash, so that a grey print says as much.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ..frame._check import check_choice
+from ..frame._errors import DataError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INK, GREY, FAINT = "#1A1A1A", "#6E6E6E", "#BDBDBD"
+BLUE, ORANGE = "#0072B2", "#D55E00"
+COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
+MOST_LABELS = 40  # levels named along an axis
+ROW, UNNAMED = 0.21, 4.6  # inches: of a named level, of all unnamed ones
+
+
+def single(ax: Axes | None, width: float = 5.5, height: float = 3.8) -> Axes:
+    """Return the axes given, or those of a new figure of that size in inches."""
+    if ax is None:
+        ax = _pyplot().subplots(figsize=(width, height), layout="constrained")[1]
+        _plain(ax)
+    elif not hasattr(ax, "plot"):
+        raise DataError(
+            f"ax is of type {type(ax).__name__}; expected one matplotlib Axes, such as plt.subplots()[1], or "
+            f"None for a new figure."
+        )
+    return ax
+
+
+def several(
+    axes: Any, n: int, columns: int, width: float = 2.8, height: float = 2.4, **options
+) -> np.ndarray:
+    """Return n axes, shape (n,): those given, or those of a new figure with so many columns."""
+    if axes is None:
+        columns = min(columns, n)
+        rows = -(-n // columns)
+        size = (max(columns * width, 3.5), max(rows * height, 2.6))
+        grid = _pyplot().subplots(
+            rows, columns, figsize=size, layout="constrained", squeeze=False, **options
+        )[1]
+        grid.flat[0].figure.get_layout_engine().set(w_pad=0.07, h_pad=0.06)
+        for spare in grid.flat[n:]:
+            spare.remove()
+        axes = grid.flat[:n]
+        for ax in axes:
+            _plain(ax)
+    axes = np.array(axes, dtype=object).reshape(-1)
+    if len(axes) != n or not all(hasattr(ax, "plot") for ax in axes):
+        raise DataError(
+            f"axes has {len(axes)} elements; expected {n} matplotlib Axes, one for each panel, or None for a "
+            f"new figure."
+        )
+    return axes
+
+
+def _pyplot() -> Any:
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            'Pictures need matplotlib, which is not installed; run: pip install "jaxmixed[plots]".'
+        ) from error
+    return plt
+
+
+def _plain(ax: Axes) -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def legend_above(ax: Axes) -> None:
+    """Put the legend above the axes, where it hides nothing."""
+    ax.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=4,
+        frameon=False,
+        fontsize="small",
+        borderaxespad=0.2,
+        columnspacing=1.4,
+    )
+
+
+def joined(paths: list[np.ndarray]) -> np.ndarray:
+    """Return paths of shape (m, 2) as one, with gaps between them: drawn at once."""
+    gap = np.full((1, 2), np.nan)
+    return np.concatenate([piece for path in paths for piece in (path, gap)])
+
+
+def name_levels(ax: Axes, levels: list[Any], what: str, across: bool = False) -> None:
+    """Name positions 0, 1, ... of the y axis (or of the x axis), or say how many there are if too many."""
+    axis = ax.xaxis if across else ax.yaxis
+    if len(levels) <= MOST_LABELS:
+        crowded = across and sum(len(str(level)) for level in levels) > 45
+        axis.set_ticks(np.arange(len(levels)), [str(level) for level in levels], rotation=90 * crowded)
+        axis.set_tick_params(labelsize="small", length=0)
+        axis.set_label_text(what)
+    else:
+        axis.set_ticks([])
+        axis.set_label_text(f"{what} ({len(levels)}, in order)")
+
+
+def panel_size(levels: int) -> float:
+    """Return the height in inches at which so many levels can be told apart."""
+    return 1.1 + ROW * max(levels, 5) if levels <= MOST_LABELS else UNNAMED
+
+
+def density(values: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return points and the Gaussian kernel density of values there, by Scott's rule."""
+    from scipy.stats import gaussian_kde
+
+    x = np.linspace(low, high, 201)
+    return x, gaussian_kde(values)(x)
+
+
+def normal_quantiles(n: int) -> np.ndarray:
+    """Return the normal quantiles of n ordered values, at (i - 1/2) / n."""
+    from scipy.special import ndtri
+
+    return ndtri((np.arange(n) + 0.5) / n)
+
+
+def qq(ax: Axes, values: np.ndarray, label: str) -> None:
+    """Draw ordered values over normal quantiles, and the line through their quartiles."""
+    ordered = np.sort(values)
+    x = normal_quantiles(len(ordered))
+    ax.plot(x, ordered, "o", color=BLUE, ms=3.5, mfc="none")
+    quartiles, z = np.quantile(ordered, [0.25, 0.75]), normal_quantiles(2)
+    slope = (quartiles[1] - quartiles[0]) / (z[1] - z[0])
+    ax.axline((0, quartiles.mean()), slope=slope, color=INK, lw=1, ls="--")
+    ax.set(xlabel="Normal quantile", ylabel=label)
+
+
+def choose(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
+    """Return the value, or the first of those allowed for `None`."""
+    if value is None:
+        return allowed[0]
+    check_choice(name, value, allowed)
+    return value
+
+
+def labelled_frame(table: Any, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Return a frame, or what `to_frame()` gives, if it has the columns."""
+    table = table.to_frame() if hasattr(table, "to_frame") and not isinstance(table, pd.DataFrame) else table
+    if not isinstance(table, pd.DataFrame) or not set(columns) <= set(table.columns):
+        found = list(table.columns) if isinstance(table, pd.DataFrame) else f"a {type(table).__name__}"
+        raise DataError(f"{name} has {found}; expected a frame with the columns {', '.join(columns)}.")
+    return table

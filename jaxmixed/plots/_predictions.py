@@ -1,0 +1,94 @@
+"""What the model predicts for single levels, beside what it predicts for all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..frame._errors import DataError
+from ..frame._groups import GroupLabels
+from ._canvas import BLUE, GREY, ORANGE, several
+from ._rows import along, check_fit, grouping, mean_by
+
+MOST = 12  # panels, if levels are not named
+COLUMNS = 6
+
+
+def predictions(
+    fit: Any,
+    x: str | None = None,
+    group: str | None = None,
+    levels: Sequence[Any] | None = None,
+    axes: Any = None,
+) -> np.ndarray:
+    """Draw conditional and marginal predictions of single levels over a covariate, with the data.
+
+    The line of `fit.predict(re="conditional")` is solid, that of `fit.predict(re="marginal")` dashed; where
+    a level has several rows at one x, their mean.
+
+    Parameters
+    ----------
+    fit
+        The result of `jm.lmer`.
+    x
+        Name of the covariate; by default the first that varies within levels.
+    group
+        Name of the grouping factor; by default that with the fewest levels.
+    levels
+        Which levels; by default all, or 12 spread over them.
+    axes
+        One axes for each level; by default a new figure.
+
+    Returns
+    -------
+    numpy.ndarray
+        The axes, shape (number of levels,).
+
+    Examples
+    --------
+    >>> import jaxmixed as jm
+    >>> fit = jm.lmer("Reaction ~ Days + (Days | Subject)", jm.datasets.load("sleepstudy"))
+    >>> [ax.get_title() for ax in jm.plots.predictions(fit, levels=["309", "335"])]
+    ['Subject 309', 'Subject 335']
+    """
+    fit = check_fit(fit)
+    labels, codes = grouping(fit, group)
+    covariate = along(fit, x, codes)
+    places = _places(labels, levels)
+    n = len(places)
+    made = axes is None
+    axes = several(axes, n, COLUMNS if n > 8 else min(n, 4), 1.6, 1.75, sharex=True, sharey=True)
+    conditional, marginal = (fit.predict(re=re).to_numpy() for re in ("conditional", "marginal"))
+    for ax, place in zip(axes, places, strict=True):
+        rows = codes == place
+        at = covariate.values[rows]
+        ax.plot(at, fit.y[rows], "o", color=GREY, ms=2.5, label="observed")
+        for values, style in ((marginal, dict(color=ORANGE, ls="--")), (conditional, dict(color=BLUE))):
+            mean = mean_by(at, values[rows])
+            name = "conditional" if values is conditional else "marginal"
+            ax.plot(mean.index, mean, lw=1.6, label=name, **style)
+        ax.set_title(f"{labels.name} {labels.levels[place]}", fontsize="small")
+        covariate.name_axis(ax)
+        ax.set_ylabel(fit.frame.response)
+        if made:
+            ax.label_outer()
+    handles, names = axes[0].get_legend_handles_labels()
+    where = axes[0].figure if made else axes[0]
+    place = "outside upper left" if made else "best"
+    where.legend(handles, names, loc=place, ncols=3 if made else 1, frameon=False, fontsize="small")
+    return axes
+
+
+def _places(labels: GroupLabels, levels: Sequence[Any] | None) -> list[int]:
+    known = labels.levels.tolist()
+    if levels is None:
+        spread = np.linspace(0, len(known) - 1, MOST).round().astype(int)
+        return spread.tolist() if len(known) > 3 * COLUMNS else list(range(len(known)))
+    missing = [level for level in levels if level not in known]
+    if missing or not len(levels):
+        found = f"{missing[0]!r}, which is no level of {labels.name!r}" if missing else "no level"
+        shown = ", ".join(map(repr, known[:5]))
+        raise DataError(f"levels has {found}; expected some of {shown}{', ...' if len(known) > 5 else ''}.")
+    return [known.index(level) for level in levels]

@@ -1,0 +1,234 @@
+"""Profiles of the likelihood: zeta of every parameter, and contours of every pair.
+
+zeta is the signed root of the rise of the deviance. On the scale of two zetas, tau_i and tau_j, a contour of
+level L is
+
+    tau_i = L cos(a + d(a) / 2),     tau_j = L cos(a - d(a) / 2),
+
+an ellipse if d is constant. The traces of the two profiles, the best tau_j for each tau_i and the reverse,
+touch it where tau_i or tau_j is -/+ L; d is interpolated between these four points (Bates & Watts 1988,
+Nonlinear Regression Analysis, appendix 6, doi:10.1002/9780470316757).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ..frame._errors import DataError
+from ..frame._profile import Profile
+from ..frame._random import normal_quantile
+from ..frame._result import LmerResult
+from ._canvas import BLUE, GREY, INK, ORANGE, several
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COVERAGES = (0.5, 0.8, 0.95)  # of the regions that contours enclose
+FEWEST = 4  # points of a profile that can be interpolated
+
+
+def profile_zeta(profile: Any, parm: Sequence[str] | None = None, axes: Any = None) -> np.ndarray:
+    """Draw zeta of each parameter over its value: the straighter, the better a Wald interval.
+
+    Dots are rows of `profile.points`. The thin line is the straight one that touches the curve at the
+    estimate. Where zeta is -/+ 1.96 vertical lines mark the 95% interval.
+
+    Parameters
+    ----------
+    profile
+        What `fit.profile()` returned, or a fit, which is profiled first.
+    parm
+        Names of parameters; by default all that were profiled.
+    axes
+        One axes for each parameter; by default a new figure.
+
+    Examples
+    --------
+    >>> import jaxmixed as jm
+    >>> fit = jm.lmer("Reaction ~ Days + (Days | Subject)", jm.datasets.load("sleepstudy"))
+    >>> jm.plots.profile_zeta(fit.profile("fixed")).shape
+    (2,)
+    """
+    curves = _curves(profile, parm)
+    axes = several(axes, len(curves), 3, 2.5, 2.1, sharey=True)
+    z = normal_quantile(0.05)
+    for ax, (label, curve) in zip(axes, curves.items(), strict=True):
+        zeta = np.linspace(curve.zeta[0], curve.zeta[-1], 121)
+        ax.axhline(0, color=INK, lw=0.8)
+        middle = int(np.argmin(np.abs(curve.zeta)))
+        touch = (curve.value[middle], curve.zeta[middle])
+        ax.axline(touch, slope=1 / float(curve.to_value(touch[1], 1)), color=GREY, lw=0.8, ls="--")
+        ax.plot(curve.to_value(zeta), zeta, color=BLUE, lw=1.6)
+        ax.plot(curve.value, curve.zeta, "o", color=BLUE, ms=2.5)
+        for side in (-z, z):
+            if curve.zeta[0] <= side <= curve.zeta[-1]:
+                ax.vlines(curve.to_value(side), min(side, 0), max(side, 0), color=ORANGE, lw=1.4)
+        spec = ax.get_subplotspec()
+        ax.set_xlabel(label, fontsize="small")
+        ax.set_ylabel("zeta" if spec is None or spec.is_first_col() else "")
+        ax.set_ylim(-2.9, 2.9)
+        ax.tick_params(labelsize="small")
+        ax.locator_params(axis="x", nbins=4)
+    return axes
+
+
+def profile_pairs(profile: Any, parm: Sequence[str] | None = None, axes: Any = None) -> np.ndarray:
+    """Draw 50, 80 and 95% regions of every pair of parameters, and their profile traces.
+
+    The regions are those of a likelihood ratio test with two degrees of freedom, interpolated between the
+    points where traces touch them. The solid trace is the best value of the vertical parameter for each
+    value of the horizontal one, the dashed trace the reverse.
+
+    Parameters
+    ----------
+    profile
+        What `fit.profile()` returned, or a fit, which is profiled first.
+    parm
+        Names of two parameters or more; by default all that were profiled.
+    axes
+        One axes for each pair, (2, 1), (3, 1), (3, 2), ...; by default a new figure.
+
+    References
+    ----------
+    Bates & Watts (1988), Nonlinear Regression Analysis and Its Applications, doi:10.1002/9780470316757.
+
+    Examples
+    --------
+    >>> import jaxmixed as jm
+    >>> fit = jm.lmer("Reaction ~ Days + (Days | Subject)", jm.datasets.load("sleepstudy"))
+    >>> jm.plots.profile_pairs(fit.profile("fixed")).shape
+    (1,)
+    """
+    curves = _curves(profile, parm)
+    labels = list(curves)
+    if len(labels) < 2:
+        raise DataError(f"parm has one parameter, {labels[0]!r}; expected two or more, to make a pair.")
+    pairs = [(i, j) for i in range(1, len(labels)) for j in range(i)]
+    made = axes is None
+    axes = _triangle(len(labels) - 1) if made else several(axes, len(pairs), 1)
+    for ax, (i, j) in zip(axes, pairs, strict=True):
+        across, up = curves[labels[j]], curves[labels[i]]
+        for coverage in COVERAGES:
+            level = np.sqrt(-2 * np.log(1 - coverage))  # of chi-square with two degrees of freedom
+            tau_across, tau_up = contour(across.trace(up), up.trace(across), level)
+            ax.plot(across.to_value(tau_across), up.to_value(tau_up), color=BLUE, lw=1.2)
+        ax.plot(across.value, across.others[up.label], color=GREY, lw=0.9)
+        ax.plot(up.others[across.label], up.value, color=GREY, lw=0.9, ls="--")
+        _name(ax, labels[j], labels[i])
+        if made:
+            ax.label_outer()
+    return axes
+
+
+class Curve:
+    """A profile, interpolated: zeta to value, value to zeta, and the trace of another parameter.
+
+    Attributes
+    ----------
+    label
+        Name of the parameter.
+    zeta, value
+        The points, in increasing order.
+    others
+        Best values of every parameter at these points.
+    """
+
+    def __init__(self, label: str, points: pd.DataFrame):
+        from scipy.interpolate import PchipInterpolator
+
+        good = points[np.isfinite(points["zeta"])].sort_values("zeta")
+        rises = np.append(True, (np.diff(good["value"]) > 0) & (np.diff(good["zeta"]) > 0))
+        good = good[rises]
+        if len(good) < FEWEST:
+            raise DataError(
+                f"The profile of {label!r} has {len(good)} points; expected {FEWEST} or more, so leave it out."
+            )
+        self.label, self.others = label, good
+        self.zeta, self.value = good["zeta"].to_numpy(), good["value"].to_numpy()
+        self._value, self._zeta = (
+            PchipInterpolator(self.zeta, self.value),
+            PchipInterpolator(self.value, self.zeta),
+        )
+
+    def to_value(self, zeta: Any, derivative: int = 0) -> np.ndarray:
+        """Return the value at each zeta; beyond the ends, where the parameter is at its boundary, the end."""
+        return self._value(np.clip(zeta, self.zeta[0], self.zeta[-1]), derivative)
+
+    def trace(self, other: Curve) -> Callable[[float], float]:
+        """Return zeta of another parameter's best value as a function of this parameter's zeta."""
+        best = self.others[other.label].to_numpy()
+        tau = other._zeta(np.clip(best, other.value[0], other.value[-1]))
+        return lambda zeta: _straight_on(self.zeta, tau, zeta)
+
+
+def _straight_on(x: np.ndarray, y: np.ndarray, at: float) -> float:
+    """Interpolate between points, and go straight on beyond them."""
+    if x[0] <= at <= x[-1]:
+        return float(np.interp(at, x, y))
+    a, b = (0, 1) if at < x[0] else (-2, -1)
+    return float(y[a] + (y[b] - y[a]) / (x[b] - x[a]) * (at - x[a]))
+
+
+def contour(
+    trace_i: Callable[[float], float], trace_j: Callable[[float], float], level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return tau_i and tau_j along a contour.
+
+    Parameters
+    ----------
+    trace_i
+        The best tau_j for a given tau_i; `trace_j` is the reverse.
+    level
+        The height L of the contour on the scale of zeta.
+    """
+    from scipy.interpolate import PchipInterpolator
+
+    def phase(tau: float) -> float:
+        return float(np.arccos(np.clip(tau / level, -1, 1)))
+
+    right, top, left, bottom = (
+        phase(trace(side * level)) for side in (1, -1) for trace in (trace_i, trace_j)
+    )
+    # phases of tau_i and tau_j where tau_i = L, tau_j = L, tau_i = -L, tau_j = -L
+    of_i = np.array([0, top, np.pi, 2 * np.pi - bottom])
+    of_j = np.array([-right, 0, left, np.pi])
+    middle, difference = (of_i + of_j) / 2, of_i - of_j
+    around = np.concatenate([middle + turn for turn in (-2 * np.pi, 0, 2 * np.pi)])
+    apart = np.maximum.accumulate(around + 1e-6 * np.arange(len(around)))
+    a = np.linspace(0, 2 * np.pi, 181)
+    d = PchipInterpolator(apart, np.tile(difference, 3))(a)
+    return level * np.cos(a + d / 2), level * np.cos(a - d / 2)
+
+
+def _curves(profile: Any, parm: Sequence[str] | None) -> dict[str, Curve]:
+    profile = profile.profile() if isinstance(profile, LmerResult) else profile
+    if not isinstance(profile, Profile):
+        raise DataError(
+            f"profile is of type {type(profile).__name__}; expected what fit.profile() returns, or a fit."
+        )
+    known = {str(label): rows for label, rows in profile.points.groupby("parameter", sort=False)}
+    wanted = list(known) if parm is None else [parm] if isinstance(parm, str) else list(parm)
+    missing = [label for label in wanted if label not in known]
+    if missing or not wanted:
+        found = f"{missing[0]!r}, which was not profiled" if missing else "no parameter"
+        raise DataError(f"parm has {found}; expected some of {', '.join(map(repr, known))}.")
+    return {label: Curve(label, known[label]) for label in wanted}
+
+
+def _triangle(size: int) -> np.ndarray:
+    """Return the axes of the lower triangle of a new figure, row by row."""
+    grid = several(None, size * size, size, 1.75, 1.6, sharex="col", sharey="row").reshape(size, size)
+    for ax in grid[np.triu_indices(size, 1)]:
+        ax.remove()
+    return grid[np.tril_indices(size)]
+
+
+def _name(ax: Axes, across: str, up: str) -> None:
+    ax.set_xlabel(across.replace(" | ", "\n| "), fontsize="small")
+    ax.set_ylabel(up.replace(" | ", "\n| "), fontsize="small")
+    ax.tick_params(labelsize="x-small")
+    ax.locator_params(nbins=3)
