@@ -26,7 +26,7 @@ MOST_LABELS = 40  # levels named along an axis
 ROW, UNNAMED = 0.21, 4.6  # inches: of a named level, of all unnamed ones
 
 
-def single(ax: Axes | None, width: float = 5.5, height: float = 3.8) -> Axes:
+def single(ax: Any, width: float = 5.5, height: float = 3.8) -> Axes:
     """Return the axes given, or those of a new figure of that size in inches."""
     if ax is None:
         ax = _pyplot().subplots(figsize=(width, height), layout="constrained")[1]

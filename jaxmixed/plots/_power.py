@@ -51,8 +51,8 @@ def power_curve(curve: Any, x: str | None = None, target: float = 0.8, ax: Axes 
     for i, (test, rows) in enumerate(tests):
         rows, k = rows.sort_values(x), i % len(COLOURS)
         ax.fill_between(rows[x], rows["conf_low"], rows["conf_high"], color=COLOURS[k], alpha=0.2, lw=0)
-        style = dict(color=COLOURS[k], marker=MARKERS[k], ls=DASHES[k], ms=4.5, lw=1.6)
-        ax.plot(rows[x], rows["power"], label=str(test), **style)
+        line = ax.plot(rows[x], rows["power"], color=COLOURS[k], ls=DASHES[k], lw=1.6, label=str(test))[0]
+        line.set(marker=MARKERS[k], markersize=4.5)
     at = np.unique(table[x])
     if len(at) <= MOST_TICKS:
         ax.set_xticks(at)

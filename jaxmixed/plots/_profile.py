@@ -145,7 +145,7 @@ class Curve:
         good = good[rises]
         if len(good) < FEWEST:
             raise DataError(
-                f"The profile of {label!r} has {len(good)} points; expected {FEWEST} or more, so leave it out."
+                f"The profile of {label!r} has {len(good)} points; expected {FEWEST}, so leave it out."
             )
         self.label, self.others = label, good
         self.zeta, self.value = good["zeta"].to_numpy(), good["value"].to_numpy()

@@ -67,10 +67,11 @@ def caterpillar(
     ax.axvline(0, color=INK, lw=0.8)
     for bold in (False, True):
         some = table[clear == bold]
-        style = dict(color=BLUE, lw=2 if few else 0.9) if bold else dict(color=GREY, lw=0.9 if few else 0.4)
-        ax.hlines(some.index, some["lower"], some["upper"], **style)
-        dots = dict(ms=4.5 if bold else 3.5, mfc=None if bold else "white") if few else dict(ms=1)
-        ax.plot(some["value"], some.index, "o", color=style["color"] if few else INK, **dots)
+        colour, width, size = (BLUE, 2.0, 4.5) if bold else (GREY, 0.9, 3.5)
+        ax.hlines(some.index, some["lower"], some["upper"], color=colour, lw=width if few else width / 2)
+        dots = ax.plot(some["value"], some.index, "o", color=colour if few else INK, ms=size if few else 1)[0]
+        if few and not bold:
+            dots.set_markerfacecolor("white")
     ax.set_ylim(-0.9, len(table) - 0.1)
     ax.set_xlabel(f"{effect} by {name}: random effect, {100 * (1 - alpha):g}% interval")
     name_levels(ax, table["group"].tolist(), name)
@@ -138,7 +139,7 @@ def ranef_qq(fit: Any, group: str | None = None, effect: str | None = None, ax: 
 
 def _effects(
     fit: LmerResult, group: str | None, effect: str | None, alpha: float
-) -> tuple[str, str, pd.DataFrame]:
+) -> tuple[str, Any, pd.DataFrame]:
     """Return the names of a group and an effect, and their rows of `ranef`."""
     labels, _ = grouping(fit, group)
     effect = choose("effect", effect, labels.columns)

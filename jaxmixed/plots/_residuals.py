@@ -12,7 +12,7 @@ from ._rows import check_fit, grouping, mean_by
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DOTS = dict(color=BLUE, ms=3, mfc="none", mew=0.7)
+DOTS: dict[str, Any] = dict(color=BLUE, ms=3, mfc="none", mew=0.7)
 
 
 def resid_fitted(fit: Any, ax: Axes | None = None) -> Axes:
@@ -37,7 +37,8 @@ def resid_fitted(fit: Any, ax: Axes | None = None) -> Axes:
 def scale_location(fit: Any, ax: Axes | None = None) -> Axes:
     """Draw the root of absolute standardised residuals over fitted values; a level line is even variance.
 
-    Standardised residuals are `fit.augment()["std_resid"]`. The dashed line is a running mean, as in `resid_fitted`.
+    Standardised residuals are `fit.augment()["std_resid"]`. The dashed line is their
+    running mean, as in `resid_fitted`.
 
     Examples
     --------

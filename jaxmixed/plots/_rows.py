@@ -68,8 +68,8 @@ def along(fit: LmerResult, x: str | None, codes: np.ndarray) -> Along:
         numeric = [name for name in within if _numbers(covariates[name])[1] is None]
         if not within:
             raise DataError(
-                "No covariate of the model varies within its groups; expected one to draw along the x axis, so "
-                "see jm.plots.caterpillar for a model without."
+                "No covariate of the model varies within its groups; expected one for the x axis, so see "
+                "jm.plots.caterpillar for a model without."
             )
         x = (numeric or within)[0]
     elif x not in covariates:
