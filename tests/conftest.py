@@ -1,4 +1,5 @@
 import os
+import sys
 
 # Before JAX is imported by any test: one CPU device, and no window for pictures.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -28,6 +29,14 @@ def x64():
 
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_figure_left():
+    """Close what a test has drawn: matplotlib warns of many open figures."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from jaxmixed import core
 from ..frame._bootstrap import Bootstrap
 from ..frame._bootstrap_intervals import Method
 from ..frame._errors import DataError
-from ._canvas import BLUE, INK, ORANGE, density, several
+from ._canvas import BLUE, INK, ORANGE, density, several, several_of
 
 
 def bootstrap_density(
@@ -49,14 +49,11 @@ def bootstrap_density(
     limits = boot.conf_int(alpha, method)
     replicates = boot.to_frame()
     replicates = replicates[replicates["status"] == core.RESULTS[0]]
-    wanted = list(limits.index) if parm is None else [parm] if isinstance(parm, str) else list(parm)
-    unknown = [label for label in wanted if label not in limits.index]
-    if unknown or not wanted:
-        found = repr(unknown[0]) if unknown else "no parameter"
-        raise DataError(f"parm has {found}; expected some of {', '.join(map(repr, limits.index))}.")
+    known = list(limits.index)
+    wanted = known if parm is None else several_of("parm", parm, known)
     axes = several(axes, len(wanted), 3, 2.5, 1.9)
     for ax, label in zip(axes, wanted, strict=True):
-        values = replicates[label].to_numpy()
+        values = replicates[label].dropna().to_numpy()
         x, height = density(values, values.min(), values.max())
         ax.fill_between(x, height, color=BLUE, alpha=0.2, lw=0)
         ax.plot(x, height, color=BLUE, lw=1.5)

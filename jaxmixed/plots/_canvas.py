@@ -6,6 +6,7 @@ marker and dash, so that a grey print says as much.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,15 +82,10 @@ def _plain(ax: Axes) -> None:
 
 def legend_above(ax: Axes) -> None:
     """Put the legend above the axes, where it hides nothing."""
-    ax.legend(
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        ncols=4,
-        frameon=False,
-        fontsize="small",
-        borderaxespad=0.2,
-        columnspacing=1.4,
-    )
+    handles, labels = ax.get_legend_handles_labels()
+    if handles:
+        where: dict[str, Any] = dict(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+        ax.legend(handles, labels, ncols=4, frameon=False, fontsize="small", columnspacing=1.4, **where)
 
 
 def joined(paths: list[np.ndarray]) -> np.ndarray:
@@ -117,9 +113,14 @@ def panel_size(levels: int) -> float:
 
 
 def density(values: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return points and the Gaussian kernel density of values there, by Scott's rule."""
+    """Return points and the Gaussian kernel density of values there, by Scott's rule.
+
+    Equal values have none: a triangle stands for the spike.
+    """
     from scipy.stats import gaussian_kde
 
+    if np.ptp(values) == 0:
+        return np.array([low, values[0], high]), np.array([0.0, 1.0, 0.0])
     x = np.linspace(low, high, 201)
     return x, gaussian_kde(values)(x)
 
@@ -148,6 +149,17 @@ def choose(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
         return allowed[0]
     check_choice(name, value, allowed)
     return value
+
+
+def several_of(name: str, values: Any, known: Sequence[Any]) -> list[Any]:
+    """Return a list of values, one being a list of itself; all of them must be known."""
+    values = [values] if isinstance(values, str) else list(values)
+    missing = [value for value in values if value not in known]
+    if missing or not values:
+        shown = ", ".join(map(repr, known[:6])) + ", ..." * (len(known) > 6)
+        found = f"has {missing[0]!r}" if missing else "is empty"
+        raise DataError(f"{name} {found}; expected one or more of {shown}.")
+    return values
 
 
 def labelled_frame(table: Any, name: str, columns: tuple[str, ...]) -> pd.DataFrame:

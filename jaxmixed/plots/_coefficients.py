@@ -12,7 +12,7 @@ from ..frame._check import check_alpha
 from ..frame._errors import DataError
 from ..frame._lm import LmResult
 from ..frame._result import LmerResult
-from ._canvas import COLOURS, INK, MARKERS, legend_above, single
+from ._canvas import COLOURS, INK, MARKERS, legend_above, several_of, single
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +50,9 @@ def coefficients(
     check_alpha(alpha)
     tables = {name: _table(name, fit, alpha) for name, fit in _named(fits).items()}
     known = list(dict.fromkeys(term for table in tables.values() for term in table.index))
-    terms = _terms(terms, known)
+    if terms is None:
+        terms = [term for term in known if term != "Intercept"] or known
+    terms = several_of("terms", terms, known)
     ax = single(ax, 5, 1.2 + 0.19 * len(terms) * max(len(tables), 1.6))
     ax.axvline(0, color=INK, lw=0.8)
     shifts = np.linspace(-SPREAD / 2, SPREAD / 2, len(tables)) if len(tables) > 1 else [0.0]
@@ -84,14 +86,3 @@ def _table(name: str, fit: Any, alpha: float) -> pd.DataFrame:
         f"{where} is of type {type(fit).__name__}; expected a result of jm.lmer or jm.lm, or several in a "
         f"dictionary by name."
     )
-
-
-def _terms(terms: Sequence[str] | None, known: list[str]) -> list[str]:
-    if terms is None:
-        return [term for term in known if term != "Intercept"] or known
-    terms = [terms] if isinstance(terms, str) else list(terms)
-    missing = [term for term in terms if term not in known]
-    if missing or not terms:
-        found = repr(missing[0]) if missing else "no term"
-        raise DataError(f"terms has {found}; expected some of {', '.join(map(repr, known))}.")
-    return terms

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..frame._columns import unknown_column
-from ._canvas import COLOURS, DASHES, GREY, MARKERS, labelled_frame, legend_above, single
+from ..frame._errors import DataError
+from ._canvas import COLOURS, DASHES, GREY, MARKERS, choose, labelled_frame, legend_above, single
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,10 +41,10 @@ def power_curve(curve: Any, x: str | None = None, target: float = 0.8, ax: Axes 
     """
     table = labelled_frame(curve, "curve", COLUMNS)
     free = [name for name in table.columns if name not in COLUMNS]
-    if x is None and free:
-        x = free[0]
-    if x not in table:
-        raise unknown_column(str(x), free, "x")
+    if not free:
+        found = ", ".join(map(str, table.columns))
+        raise DataError(f"curve has the columns {found}; expected a further one, along which power is drawn.")
+    x = choose("x", x, tuple(free))
     ax = single(ax, 5, 3.6)
     ax.axhline(target, color=GREY, lw=0.8, ls=":")
     tests = list(table.groupby("test", sort=False))

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..frame._errors import DataError
 from ..frame._groups import GroupLabels
-from ._canvas import BLUE, GREY, ORANGE, several
+from ._canvas import BLUE, GREY, ORANGE, several, several_of
 from ._rows import along, check_fit, grouping, mean_by
 
 MOST = 12  # panels, if levels are not named
@@ -86,9 +85,4 @@ def _places(labels: GroupLabels, levels: Sequence[Any] | None) -> list[int]:
     if levels is None:
         spread = np.linspace(0, len(known) - 1, MOST).round().astype(int)
         return spread.tolist() if len(known) > 3 * COLUMNS else list(range(len(known)))
-    missing = [level for level in levels if level not in known]
-    if missing or not len(levels):
-        found = f"{missing[0]!r}, which is no level of {labels.name!r}" if missing else "no level"
-        shown = ", ".join(map(repr, known[:5]))
-        raise DataError(f"levels has {found}; expected some of {shown}{', ...' if len(known) > 5 else ''}.")
-    return [known.index(level) for level in levels]
+    return [known.index(level) for level in several_of("levels", levels, known)]

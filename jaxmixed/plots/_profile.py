@@ -22,7 +22,7 @@ from ..frame._errors import DataError
 from ..frame._profile import Profile
 from ..frame._random import normal_quantile
 from ..frame._result import LmerResult
-from ._canvas import BLUE, GREY, INK, ORANGE, several
+from ._canvas import BLUE, GREY, INK, ORANGE, several, several_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +42,7 @@ def profile_zeta(profile: Any, parm: Sequence[str] | None = None, axes: Any = No
     profile
         What `fit.profile()` returned, or a fit, which is profiled first.
     parm
-        Names of parameters; by default all that were profiled.
+        Names of parameters; by default all whose profile has four points or more.
     axes
         One axes for each parameter; by default a new figure.
 
@@ -88,7 +88,7 @@ def profile_pairs(profile: Any, parm: Sequence[str] | None = None, axes: Any = N
     profile
         What `fit.profile()` returned, or a fit, which is profiled first.
     parm
-        Names of two parameters or more; by default all that were profiled.
+        Names of two parameters or more; by default all whose profile has four points or more.
     axes
         One axes for each pair, (2, 1), (3, 1), (3, 2), ...; by default a new figure.
 
@@ -106,7 +106,8 @@ def profile_pairs(profile: Any, parm: Sequence[str] | None = None, axes: Any = N
     curves = _curves(profile, parm)
     labels = list(curves)
     if len(labels) < 2:
-        raise DataError(f"parm has one parameter, {labels[0]!r}; expected two or more, to make a pair.")
+        found = repr(labels[0]) if labels else "none"
+        raise DataError(f"The parameters to be drawn are {found}; expected two or more, to make a pair.")
     pairs = [(i, j) for i in range(1, len(labels)) for j in range(i)]
     made = axes is None
     axes = _triangle(len(labels) - 1) if made else several(axes, len(pairs), 1)
@@ -132,7 +133,7 @@ class Curve:
     label
         Name of the parameter.
     zeta, value
-        The points, in increasing order.
+        The points, both increasing.
     others
         Best values of every parameter at these points.
     """
@@ -140,19 +141,10 @@ class Curve:
     def __init__(self, label: str, points: pd.DataFrame):
         from scipy.interpolate import PchipInterpolator
 
-        good = points[np.isfinite(points["zeta"])].sort_values("zeta")
-        rises = np.append(True, (np.diff(good["value"]) > 0) & (np.diff(good["zeta"]) > 0))
-        good = good[rises]
-        if len(good) < FEWEST:
-            raise DataError(
-                f"The profile of {label!r} has {len(good)} points; expected {FEWEST}, so leave it out."
-            )
-        self.label, self.others = label, good
-        self.zeta, self.value = good["zeta"].to_numpy(), good["value"].to_numpy()
-        self._value, self._zeta = (
-            PchipInterpolator(self.zeta, self.value),
-            PchipInterpolator(self.value, self.zeta),
-        )
+        self.label, self.others = label, points
+        self.zeta, self.value = points["zeta"].to_numpy(), points["value"].to_numpy()
+        self._value = PchipInterpolator(self.zeta, self.value)
+        self._zeta = PchipInterpolator(self.value, self.zeta)
 
     def to_value(self, zeta: Any, derivative: int = 0) -> np.ndarray:
         """Return the value at each zeta; beyond the ends, where the parameter is at its boundary, the end."""
@@ -210,13 +202,23 @@ def _curves(profile: Any, parm: Sequence[str] | None) -> dict[str, Curve]:
         raise DataError(
             f"profile is of type {type(profile).__name__}; expected what fit.profile() returns, or a fit."
         )
-    known = {str(label): rows for label, rows in profile.points.groupby("parameter", sort=False)}
-    wanted = list(known) if parm is None else [parm] if isinstance(parm, str) else list(parm)
-    missing = [label for label in wanted if label not in known]
-    if missing or not wanted:
-        found = f"{missing[0]!r}, which was not profiled" if missing else "no parameter"
-        raise DataError(f"parm has {found}; expected some of {', '.join(map(repr, known))}.")
+    known = {str(label): _rising(rows) for label, rows in profile.points.groupby("parameter", sort=False)}
+    enough = [label for label, points in known.items() if len(points) >= FEWEST]
+    wanted = enough if parm is None else several_of("parm", parm, list(known))
+    for label in wanted:
+        if label not in enough:
+            raise DataError(
+                f"The profile of {label!r} has {len(known[label])} points within its range; expected "
+                f"{FEWEST} or more, so leave it out."
+            )
     return {label: Curve(label, known[label]) for label in wanted}
+
+
+def _rising(points: pd.DataFrame) -> pd.DataFrame:
+    """Return the points that were found, in order, each but once."""
+    good = points[np.isfinite(points["zeta"])].sort_values("zeta")
+    rises = (np.diff(good["value"]) > 0) & (np.diff(good["zeta"]) > 0)
+    return good[np.append(True, rises)] if len(good) else good
 
 
 def _triangle(size: int) -> np.ndarray:

@@ -59,7 +59,7 @@ def caterpillar(
     >>> jm.plots.caterpillar(fit, effect="Days").get_xlabel()
     'Days by Subject: random effect, 95% interval'
     """
-    name, effect, table = _effects(check_fit(fit), group, effect, alpha)
+    name, which, table = _effects(check_fit(fit), group, effect, alpha)
     table = table.sort_values("value", ignore_index=True)
     ax = single(ax, 4.6, panel_size(len(table)))
     few = len(table) <= MOST_LABELS
@@ -73,7 +73,7 @@ def caterpillar(
         if few and not bold:
             dots.set_markerfacecolor("white")
     ax.set_ylim(-0.9, len(table) - 0.1)
-    ax.set_xlabel(f"{effect} by {name}: random effect, {100 * (1 - alpha):g}% interval")
+    ax.set_xlabel(f"{which} by {name}: random effect, {100 * (1 - alpha):g}% interval")
     name_levels(ax, table["group"].tolist(), name)
     return ax
 
@@ -99,8 +99,8 @@ def ranef_density(
     'Days by Subject: random effect'
     """
     fit = check_fit(fit)
-    name, effect, table = _effects(fit, group, effect, 0.05)
-    values, sd = table["value"].to_numpy(), _deviation(fit, name, effect)
+    name, which, table = _effects(fit, group, effect, 0.05)
+    values, sd = table["value"].to_numpy(), _deviation(fit, name, which)
     ax = single(ax, 5, 3.2)
     reach = 1.15 * max(3 * sd, np.abs(values).max())
     if np.ptp(values) > 0:
@@ -109,8 +109,10 @@ def ranef_density(
         x = np.linspace(-reach, reach, 201)
         normal = np.exp(-((x / sd) ** 2) / 2) / (sd * np.sqrt(2 * np.pi))
         ax.plot(x, normal, color=ORANGE, lw=1.5, ls="--", label=f"normal, sd {sd:.3g}")
+    else:
+        ax.text(0.5, 0.5, "variance zero", transform=ax.transAxes, ha="center")
     ax.plot(values, np.zeros(len(values)), "|", color=BLUE, ms=8, mew=0.7)
-    ax.set(xlabel=f"{effect} by {name}: random effect", ylabel="Density")
+    ax.set(xlabel=f"{which} by {name}: random effect", ylabel="Density")
     ax.set_ylim(bottom=0)
     legend_above(ax)
     return ax
@@ -131,20 +133,20 @@ def ranef_qq(fit: Any, group: str | None = None, effect: str | None = None, ax: 
     >>> jm.plots.ranef_qq(fit).get_ylabel()
     'Intercept by Subject'
     """
-    name, effect, table = _effects(check_fit(fit), group, effect, 0.05)
+    name, which, table = _effects(check_fit(fit), group, effect, 0.05)
     ax = single(ax, 3.8, 3.4)
-    qq(ax, table["value"].to_numpy(), f"{effect} by {name}")
+    qq(ax, table["value"].to_numpy(), f"{which} by {name}")
     return ax
 
 
 def _effects(
     fit: LmerResult, group: str | None, effect: str | None, alpha: float
-) -> tuple[str, Any, pd.DataFrame]:
+) -> tuple[str, str, pd.DataFrame]:
     """Return the names of a group and an effect, and their rows of `ranef`."""
     labels, _ = grouping(fit, group)
-    effect = choose("effect", effect, labels.columns)
+    name: str = choose("effect", effect, labels.columns)
     table = fit.ranef(alpha)
-    return labels.name, effect, table[(table["group_var"] == labels.name) & (table["effect"] == effect)]
+    return labels.name, name, table[(table["group_var"] == labels.name) & (table["effect"] == name)]
 
 
 def _deviation(fit: LmerResult, group: str, effect: str) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..frame._columns import unknown_column
+from ..frame._check import check_choice
 from ..frame._errors import DataError
 from ..frame._groups import GroupLabels
 from ..frame._matrices import compile_parts
@@ -62,18 +62,16 @@ def grouping(fit: LmerResult, group: str | None) -> tuple[GroupLabels, np.ndarra
 def along(fit: LmerResult, x: str | None, codes: np.ndarray) -> Along:
     """Return a covariate; by default the first that varies within groups, numbers before factors."""
     covariates = fit.frame.covariates
+    used = [name for name, _ in compile_parts(fit.frame.parts)[1] if name in covariates]
+    within = [name for name in used if varies_within(_numbers(covariates[name])[0], codes)]
+    if not used or (x is None and not within):
+        raise DataError(
+            "No covariate of the model varies within its groups; expected one for the x axis, so see "
+            "jm.plots.caterpillar for a model without."
+        )
     if x is None:
-        used = [name for name, _ in compile_parts(fit.frame.parts)[1] if name in covariates]
-        within = [name for name in used if varies_within(_numbers(covariates[name])[0], codes)]
-        numeric = [name for name in within if _numbers(covariates[name])[1] is None]
-        if not within:
-            raise DataError(
-                "No covariate of the model varies within its groups; expected one for the x axis, so see "
-                "jm.plots.caterpillar for a model without."
-            )
-        x = (numeric or within)[0]
-    elif x not in covariates:
-        raise unknown_column(x, list(covariates), "x")
+        x = next((name for name in within if _numbers(covariates[name])[1] is None), within[0])
+    check_choice("x", x, tuple(used))
     return Along(x, *_numbers(covariates[x]))
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from ..frame._errors import DataError
 from ..frame._least_squares import least_squares
 from ..frame._result import LmerResult
-from ._canvas import BLUE, GREY, ORANGE, legend_above, single
+from ._canvas import BLUE, GREY, ORANGE, legend_above, several_of, single
 from ._rows import check_fit, grouping
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ def shrinkage(
     """
     fit = check_fit(fit)
     columns = grouping(fit, group)[0].columns
-    effects = list(columns[:2] if effects is None else [effects] if isinstance(effects, str) else effects)
-    if not 1 <= len(set(effects)) == len(effects) <= 2 or not set(effects) <= set(columns):
-        raise DataError(f"effects is {effects}; expected one or two of {', '.join(map(repr, columns))}.")
+    effects = several_of("effects", columns[:2] if effects is None else effects, columns)
+    if len(effects) > 2:
+        raise DataError(f"effects has {len(effects)} names; expected one or two, for one axis or two.")
     own, pooled = no_and_partial_pooling(fit, group)
     centre = fit.params.reindex(effects, fill_value=0.0)
     if len(effects) == 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from ..frame._check import check_count
 from ._canvas import BLUE, FAINT, ORANGE, joined, legend_above, single
@@ -18,6 +19,8 @@ def trajectories(
     fit: Any, x: str | None = None, group: str | None = None, bold: int = 10, ax: Axes | None = None
 ) -> Axes:
     """Draw the response of every level over a covariate: all paths faint, some bold, and the overall trend.
+
+    Where a level has several rows at one x, its path goes through their mean.
 
     Parameters
     ----------
@@ -50,9 +53,8 @@ def trajectories(
     labels, codes = grouping(fit, group)
     covariate = along(fit, x, codes)
     ax = single(ax)
-    order = np.lexsort((covariate.values, codes))
-    points = np.column_stack([covariate.values, fit.y])[order]
-    paths = np.split(points, np.flatnonzero(np.diff(codes[order])) + 1)
+    means = pd.Series(fit.y).groupby([codes, covariate.values]).mean()
+    paths = [np.column_stack([path.index.get_level_values(1), path]) for _, path in means.groupby(level=0)]
     by_mean = np.argsort([path[:, 1].mean() for path in paths], kind="stable")
     places = np.unique(np.linspace(0, len(paths) - 1, min(bold, len(paths)) + 2).round().astype(int)[1:-1])
     chosen = by_mean[places] if len(paths) > bold else by_mean
