@@ -43,10 +43,10 @@ def single(ax: Any, width: float = 5.5, height: float = 3.8) -> Axes:
 def several(
     axes: Any, n: int, columns: int, width: float = 2.8, height: float = 2.4, **options
 ) -> np.ndarray:
-    """Return n axes, shape (n,): those given, or those of a new figure with so many columns."""
+    """Return n axes, shape (n,): those given, or those of a new figure with so many columns at most."""
     if axes is None:
-        columns = min(columns, n)
         rows = -(-n // columns)
+        columns = -(-n // rows)
         size = (max(columns * width, 3.5), max(rows * height, 2.6))
         grid = _pyplot().subplots(
             rows, columns, figsize=size, layout="constrained", squeeze=False, **options

@@ -15,7 +15,7 @@ import jaxmixed as jm
 
 matplotlib = pytest.importorskip("matplotlib")
 BASELINES = Path(__file__).parent / "baseline"
-TOLERANCE = 4  # root mean square of grey levels of 256
+TOLERANCE = 2  # root mean square of grey levels of 256
 DPI = 45
 
 PICTURES = {

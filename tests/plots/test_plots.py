@@ -41,9 +41,7 @@ def test_without_matplotlib_a_sentence_says_so(intercept_fit, monkeypatch):
         jm.plots.caterpillar(intercept_fit)
 
 
-def test_pictures_are_drawn_where_they_are_wanted_and_change_nothing_else(
-    intercept_fit, profile, boot, power
-):
+def test_pictures_go_where_they_are_wanted_and_change_nothing_else(intercept_fit, profile, boot, power):
     settings = dict(plt.rcParams)
     figure, axes = plt.subplots(4, 5)
     axes = list(axes.flat)
@@ -73,27 +71,27 @@ def test_pictures_are_drawn_where_they_are_wanted_and_change_nothing_else(
     [
         (
             lambda fit: jm.plots.trajectories(pd.DataFrame()),
-            "fit is of type DataFrame; expected the result of",
+            "fit is of type DataFrame; expected the",
         ),
         (lambda fit: jm.plots.trajectories(fit, "Day"), "x is 'Day'; expected one of 'Days'"),
         (lambda fit: jm.plots.trajectories(fit, bold=0), "bold is 0; expected a whole number"),
         (lambda fit: jm.plots.caterpillar(fit, "Sub"), "group is 'Sub'; expected one of 'Subject'"),
         (
             lambda fit: jm.plots.caterpillar(fit, effect="Days"),
-            "effect is 'Days'; expected one of 'Intercept'",
+            "effect is 'Days'; expected one of 'Int",
         ),
         (lambda fit: jm.plots.caterpillar(fit, ax=[1]), "ax is of type list; expected one matplotlib Axes"),
         (lambda fit: jm.plots.diagnostics(fit, axes=[1]), "axes has 1 elements; expected 4 matplotlib Axes"),
         (
             lambda fit: jm.plots.predictions(fit, levels=[309]),
-            "levels has 309; expected one or more of '308'",
+            "levels has 309; expected one or more of",
         ),
         (lambda fit: jm.plots.shrinkage(fit, []), "effects is empty; expected one or more of 'Intercept'"),
         (lambda fit: jm.plots.profile_zeta("fit"), "profile is of type str; expected what fit.profile"),
         (lambda fit: jm.plots.bootstrap_density(fit), "boot is of type LmerResult; expected what fit.boot"),
         (
             lambda fit: jm.plots.power_curve(pd.DataFrame({"n": [1]})),
-            "expected a frame with the columns test",
+            "a frame with the columns test",
         ),
         (lambda fit: jm.plots.coefficients([fit]), "fits is of type list; expected a result"),
         (lambda fit: jm.plots.coefficients(fit, "x"), "terms has 'x'; expected one or more of 'Intercept'"),
@@ -126,9 +124,8 @@ def test_trajectories_are_the_rows_and_the_trend_is_the_fixed_part(slope_fit, sl
     for path in bold:
         assert any(np.array_equal(path, other) for other in paths)
     trend = labelled(ax, "overall trend")
-    np.testing.assert_allclose(
-        trend[:, 1], slope_fit.params["Intercept"] + slope_fit.params["Days"] * trend[:, 0]
-    )
+    intercept, slope = slope_fit.params
+    np.testing.assert_allclose(trend[:, 1], intercept + slope * trend[:, 0])
 
 
 def test_paths_go_through_means_of_repeated_rows_and_factors_name_their_ticks():
@@ -182,7 +179,7 @@ def test_caterpillar_has_the_intervals_of_ranef_and_those_without_zero_in_bold(s
 
 def test_density_and_quantiles_of_random_effects(slope_fit):
     ax = jm.plots.ranef_density(slope_fit, effect="Days")
-    sd = slope_fit.varcorr().set_index("term").loc["Days", "sd"].iloc[0]
+    sd = slope_fit.varcorr().set_index("term").loc["Days", "sd"]
     normal = labelled(ax, f"normal, sd {sd:.3g}")
     np.testing.assert_allclose(normal[:, 1], norm.pdf(normal[:, 0], scale=sd))
     smooth = labelled(ax, "predicted effects")
@@ -225,8 +222,8 @@ def test_influence_is_in_order_and_marks_what_lies_beyond_the_limit(influence):
         np.sort(np.concatenate([segments(ax, i)[:, 1, 0] for i in range(2) if len(segments(ax, i))])),
         influence.cooks_distance.sort_values(),
     )
-    ax = jm.plots.influence(influence, "Intercept")
-    values = influence.dfbetas["Intercept"]
+    ax = jm.plots.influence(influence, "Days")
+    values = influence.dfbetas["Days"]
     beyond = values[values.abs() > 2 / np.sqrt(18)].sort_values()
     assert 0 < len(beyond) < 18
     np.testing.assert_allclose(segments(ax, 1)[:, 1, 0], beyond)
@@ -285,13 +282,13 @@ def test_bootstrap_densities_and_their_intervals(boot):
 def test_power_has_a_line_and_a_band_for_each_test(power):
     class Curve:
         def to_frame(self):
-            return power.sample(frac=1, random_state=0)
+            return power.iloc[::-1]
 
     ax = jm.plots.power_curve(Curve(), target=0.9)
     assert points(ax, 0)[0, 1] == 0.9
-    for i, (test, rows) in enumerate(power.groupby("test")):
+    for i, (test, rows) in enumerate(power.groupby("test", sort=False)):
         np.testing.assert_allclose(labelled(ax, test), rows[["groups", "power"]])
-        (band,) = ax.collections[i].get_paths()
+        (band,) = ax.collections[1 - i].get_paths()
         for low, high, n in rows[["conf_low", "conf_high", "groups"]].itertuples(index=False):
             at = band.vertices[band.vertices[:, 0] == n, 1]
             assert (at.min(), at.max()) == pytest.approx((low, high))
