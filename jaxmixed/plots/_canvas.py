@@ -24,6 +24,7 @@ COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
 MOST_LABELS = 40  # levels named along an axis
+LETTERS, SMALLEST = 8.5, 5.5  # points: of a level's name, and what room it needs
 ROW, UNNAMED = 0.21, 4.6  # inches: of a named level, of all unnamed ones
 
 
@@ -94,17 +95,16 @@ def joined(paths: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([piece for path in paths for piece in (path, gap)])
 
 
-def name_levels(ax: Axes, levels: list[Any], what: str, across: bool = False) -> None:
-    """Name positions 0, 1, ... of the y axis (or of the x axis), or say how many there are if too many."""
-    axis = ax.xaxis if across else ax.yaxis
-    if len(levels) <= MOST_LABELS:
-        crowded = across and sum(len(str(level)) for level in levels) > 45
-        axis.set_ticks(np.arange(len(levels)), [str(level) for level in levels], rotation=90 * crowded)
-        axis.set_tick_params(labelsize="small", length=0)
-        axis.set_label_text(what)
+def name_levels(ax: Axes, levels: list[Any], what: str) -> None:
+    """Name positions 0, 1, ... of the y axis, or say how many there are if their names would touch."""
+    points = 72 * ax.get_window_extent().height / ax.figure.dpi / max(len(levels), 1)
+    if points >= SMALLEST and len(levels) <= MOST_LABELS:
+        ax.set_yticks(np.arange(len(levels)), [str(level) for level in levels])
+        ax.tick_params("y", labelsize=min(LETTERS, points), length=0)
+        ax.set_ylabel(what)
     else:
-        axis.set_ticks([])
-        axis.set_label_text(f"{what} ({len(levels)}, in order)")
+        ax.set_yticks([])
+        ax.set_ylabel(f"{what} ({len(levels)}, in order)")
 
 
 def panel_size(levels: int) -> float:
