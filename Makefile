@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 .PHONY: help setup demo test fast lint format bench clean
 
 help:
-	@echo "make demo    fit the student study and print its tables"
+	@echo "make demo    fit the student study, print its tables and save its figures"
 	@echo "make test    run every test"
 	@echo "make fast    run the tests not marked slow"
 	@echo "make lint    check style and types"

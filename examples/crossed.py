@@ -14,7 +14,6 @@ Run it whole, or cell by cell in an editor that knows `# %%`. The ratings need p
 # %%
 import time
 
-import pandas as pd
 from _page import heading, save, show, tell_where
 
 import jaxmixed as jm
@@ -53,8 +52,8 @@ print(rated.summary())
 print(f"\nRead, compiled and fitted in {seconds:.1f} s.")
 
 # %% [markdown]
-# `var_prop` is the share of the variance: how much two ratings agree that have only that in common. Those of one
-# lecturer agree more than those of one student, and a department hardly matters beyond its lecturers.
+# `var_prop` is the share of the variance: how much two ratings agree that have only that in common. Those of
+# one lecturer agree more than those of one student, and a department hardly matters beyond its lecturers.
 
 # %%
 heading("How much two ratings agree that share a student, a lecturer, a department")
@@ -63,10 +62,8 @@ NAMES = {"s": "student", "d": "lecturer", "dept": "department"}
 show(parts[["sd", "var_prop"]].rename(NAMES))
 effects = rated.ranef()
 clear = (effects["lower"] > 0) | (effects["upper"] < 0)
-counts = pd.DataFrame(
-    {"levels": effects.groupby("group_var").size(), "clear": clear.groupby(effects["group_var"]).sum()}
-)
-print("Levels whose interval leaves out zero:\n")
+counts = clear.groupby(effects["group_var"]).agg(levels="size", clear="sum").rename(NAMES)
+print("How many there are, and for how many the 95% interval leaves out zero:\n")
 show(counts)
 save(jm.plots.caterpillar(rated, "d"), "ratings_lecturers")
 save(jm.plots.caterpillar(rated, "dept"), "ratings_departments")

@@ -7,8 +7,8 @@ Run it whole, or cell by cell in an editor that knows `# %%`.
 # # Growth curves and cross-level interactions
 #
 # The distance from the pituitary to the pterygomaxillary fissure, in millimetres, was measured in 11 girls
-# and 16 boys at the ages 8, 10, 12 and 14 (Potthoff & Roy 1964). Age is a matter of the row, sex of the child:
-# whether boys grow faster is an interaction across the two levels.
+# and 16 boys at the ages 8, 10, 12 and 14 (Potthoff & Roy 1964). Age is a matter of the row, sex of the
+# child: whether boys grow faster is an interaction across the two levels.
 
 # %%
 import pandas as pd
@@ -51,11 +51,9 @@ print(crossed.summary("kenward-roger"))
 
 # %%
 heading("Variances without sex and with it")
-single = {
-    name: fit.varcorr().query("term2.isna()") for name, fit in {"without": plain, "with": crossed}.items()
-}
-names = ["level", "slope", "residual"]
-table = pd.DataFrame({name: part["variance"].to_numpy() for name, part in single.items()}, index=names)
+models = {"without": plain, "with": crossed}
+parts = {name: fit.varcorr().query("term2.isna()")["variance"].to_numpy() for name, fit in models.items()}
+table = pd.DataFrame(parts, index=["level", "slope", "residual"])
 show(table.assign(explained=1 - table["with"] / table["without"]))
 
 # %% [markdown]
