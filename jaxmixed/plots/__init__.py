@@ -2,7 +2,7 @@
 
 A picture of one panel takes `ax` and returns it; one of several takes `axes`, as many as it has panels, and
 returns them in an array. Without axes it makes a figure. What a picture shows is a frame that the result
-gives too; the docstring names it.
+gives too; the docstring names it. Arguments that cannot be drawn raise `DataError`.
 """
 
 from ._bootstrap import bootstrap_density as bootstrap_density

@@ -12,7 +12,9 @@ from jaxmixed import core
 from ..frame._bootstrap import Bootstrap
 from ..frame._bootstrap_intervals import Method
 from ..frame._errors import DataError
-from ._canvas import BLUE, INK, ORANGE, density, several, several_of
+from ._arguments import several_of
+from ._canvas import BLUE, INK, ORANGE, several
+from ._distribution import density
 
 
 def bootstrap_density(

@@ -6,13 +6,10 @@ marker and dash, so that a grey print says as much.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from ..frame._check import check_choice
 from ..frame._errors import DataError
 
 if TYPE_CHECKING:
@@ -110,62 +107,3 @@ def name_levels(ax: Axes, levels: list[Any], what: str) -> None:
 def panel_size(levels: int) -> float:
     """Return the height in inches at which so many levels can be told apart."""
     return 1.1 + ROW * max(levels, 5) if levels <= MOST_LABELS else UNNAMED
-
-
-def density(values: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return points and the Gaussian kernel density of values there, by Scott's rule.
-
-    Equal values have none: a triangle stands for the spike.
-    """
-    from scipy.stats import gaussian_kde
-
-    if np.ptp(values) == 0:
-        return np.array([low, values[0], high]), np.array([0.0, 1.0, 0.0])
-    x = np.linspace(low, high, 201)
-    return x, gaussian_kde(values)(x)
-
-
-def normal_quantiles(n: int) -> np.ndarray:
-    """Return the normal quantiles of n ordered values, at (i - 1/2) / n."""
-    from scipy.special import ndtri
-
-    return ndtri((np.arange(n) + 0.5) / n)
-
-
-def qq(ax: Axes, values: np.ndarray, label: str) -> None:
-    """Draw ordered values over normal quantiles, and the line through their quartiles."""
-    ordered = np.sort(values)
-    x = normal_quantiles(len(ordered))
-    ax.plot(x, ordered, "o", color=BLUE, ms=3.5, mfc="none")
-    quartiles, z = np.quantile(ordered, [0.25, 0.75]), normal_quantiles(2)
-    slope = (quartiles[1] - quartiles[0]) / (z[1] - z[0])
-    ax.axline((0, quartiles.mean()), slope=slope, color=INK, lw=1, ls="--")
-    ax.set(xlabel="Normal quantile", ylabel=label)
-
-
-def choose(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
-    """Return the value, or the first of those allowed for `None`."""
-    if value is None:
-        return allowed[0]
-    check_choice(name, value, allowed)
-    return value
-
-
-def several_of(name: str, values: Any, known: Sequence[Any]) -> list[Any]:
-    """Return a list of values, one being a list of itself; all of them must be known."""
-    values = [values] if isinstance(values, str) else list(values)
-    missing = [value for value in values if value not in known]
-    if missing or not values:
-        shown = ", ".join(map(repr, known[:6])) + ", ..." * (len(known) > 6)
-        found = f"has {missing[0]!r}" if missing else "is empty"
-        raise DataError(f"{name} {found}; expected one or more of {shown}.")
-    return values
-
-
-def labelled_frame(table: Any, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Return a frame, or what `to_frame()` gives, if it has the columns."""
-    table = table.to_frame() if hasattr(table, "to_frame") and not isinstance(table, pd.DataFrame) else table
-    if not isinstance(table, pd.DataFrame) or not set(columns) <= set(table.columns):
-        found = list(table.columns) if isinstance(table, pd.DataFrame) else f"a {type(table).__name__}"
-        raise DataError(f"{name} has {found}; expected a frame with the columns {', '.join(columns)}.")
-    return table

@@ -12,7 +12,8 @@ from ..frame._check import check_alpha
 from ..frame._errors import DataError
 from ..frame._lm import LmResult
 from ..frame._result import LmerResult
-from ._canvas import COLOURS, INK, MARKERS, legend_above, several_of, single
+from ._arguments import several_of
+from ._canvas import COLOURS, INK, MARKERS, legend_above, single
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,8 @@ import numpy as np
 from ..frame._errors import DataError
 from ..frame._influence import Influence
 from ..frame._result import LmerResult
-from ._canvas import BLUE, GREY, INK, MOST_LABELS, ORANGE, choose, name_levels, panel_size, single
+from ._arguments import choose
+from ._canvas import BLUE, GREY, INK, MOST_LABELS, ORANGE, name_levels, panel_size, single
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..frame._errors import DataError
-from ._canvas import COLOURS, DASHES, GREY, MARKERS, choose, labelled_frame, legend_above, single
+from ._arguments import choose, labelled_frame
+from ._canvas import COLOURS, DASHES, GREY, MARKERS, legend_above, single
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

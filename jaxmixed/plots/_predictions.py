@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..frame._groups import GroupLabels
-from ._canvas import BLUE, GREY, ORANGE, several, several_of
-from ._rows import along, check_fit, grouping, mean_by
+from ._arguments import check_fit, several_of
+from ._canvas import BLUE, GREY, ORANGE, several
+from ._rows import along, grouping, mean_by
 
 MOST = 12  # panels, if levels are not named
 COLUMNS = 6
@@ -59,24 +60,27 @@ def predictions(
     n = len(places)
     made = axes is None
     axes = several(axes, n, COLUMNS if n > 8 else min(n, 4), 1.6, 1.75, sharex=True, sharey=True)
-    conditional, marginal = (fit.predict(re=re).to_numpy() for re in ("conditional", "marginal"))
+    lines = [("marginal", ORANGE, "--"), ("conditional", BLUE, "-")]
+    predicted = {re: fit.predict(re=re).to_numpy() for re, *_ in lines}
     for ax, place in zip(axes, places, strict=True):
         rows = codes == place
         at = covariate.values[rows]
         ax.plot(at, fit.y[rows], "o", color=GREY, ms=2.5, label="observed")
-        for values, style in ((marginal, dict(color=ORANGE, ls="--")), (conditional, dict(color=BLUE))):
-            mean = mean_by(at, values[rows])
-            name = "conditional" if values is conditional else "marginal"
-            ax.plot(mean.index, mean, lw=1.6, label=name, **style)
+        for re, colour, dash in lines:
+            mean = mean_by(at, predicted[re][rows])
+            ax.plot(mean.index, mean, color=colour, ls=dash, lw=1.6, label=re)
         ax.set_title(f"{labels.name} {labels.levels[place]}", fontsize="small")
         covariate.name_axis(ax)
         ax.set_ylabel(fit.frame.response)
         if made:
             ax.label_outer()
     handles, names = axes[0].get_legend_handles_labels()
-    where = axes[0].figure if made else axes[0]
-    place = "outside upper left" if made else "best"
-    where.legend(handles, names, loc=place, ncols=3 if made else 1, frameon=False, fontsize="small")
+    if made:
+        axes[0].figure.legend(
+            handles, names, loc="outside upper left", ncols=3, frameon=False, fontsize="small"
+        )
+    else:
+        axes[0].legend(handles, names, frameon=False, fontsize="small")
     return axes
 
 

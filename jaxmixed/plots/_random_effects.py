@@ -8,21 +8,10 @@ import numpy as np
 import pandas as pd
 
 from ..frame._result import LmerResult
-from ._canvas import (
-    BLUE,
-    GREY,
-    INK,
-    MOST_LABELS,
-    ORANGE,
-    choose,
-    density,
-    legend_above,
-    name_levels,
-    panel_size,
-    qq,
-    single,
-)
-from ._rows import check_fit, grouping
+from ._arguments import check_fit, choose
+from ._canvas import BLUE, GREY, INK, MOST_LABELS, ORANGE, legend_above, name_levels, panel_size, single
+from ._distribution import density, qq
+from ._rows import grouping
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

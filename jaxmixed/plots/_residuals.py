@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._canvas import BLUE, GREY, INK, MOST_LABELS, ORANGE, name_levels, panel_size, qq, several, single
-from ._rows import check_fit, grouping, mean_by
+from ._arguments import check_fit
+from ._canvas import BLUE, GREY, INK, MOST_LABELS, ORANGE, name_levels, panel_size, several, single
+from ._distribution import qq
+from ._rows import grouping, mean_by
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ from ..frame._errors import DataError
 from ..frame._groups import GroupLabels
 from ..frame._matrices import compile_parts
 from ..frame._result import LmerResult
-from ._canvas import choose
+from ._arguments import choose
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,13 +43,6 @@ class Along(NamedTuple):
         ax.set_xlabel(self.name)
         if self.levels is not None:
             ax.set_xticks(range(len(self.levels)), [str(level) for level in self.levels])
-
-
-def check_fit(fit: Any) -> LmerResult:
-    """Return the fit, if it is one of a mixed model."""
-    if not isinstance(fit, LmerResult):
-        raise DataError(f"fit is of type {type(fit).__name__}; expected the result of jm.lmer.")
-    return fit
 
 
 def grouping(fit: LmerResult, group: str | None) -> tuple[GroupLabels, np.ndarray]:

@@ -15,8 +15,9 @@ import pandas as pd
 from ..frame._errors import DataError
 from ..frame._least_squares import least_squares
 from ..frame._result import LmerResult
-from ._canvas import BLUE, GREY, ORANGE, legend_above, several_of, single
-from ._rows import check_fit, grouping
+from ._arguments import check_fit, several_of
+from ._canvas import BLUE, GREY, ORANGE, legend_above, single
+from ._rows import grouping
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

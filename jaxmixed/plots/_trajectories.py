@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from ..frame._check import check_count
+from ._arguments import check_fit
 from ._canvas import BLUE, FAINT, ORANGE, joined, legend_above, single
-from ._rows import along, check_fit, grouping, mean_by
+from ._rows import along, grouping, mean_by
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import norm
 
 import jaxmixed as jm
-from jaxmixed.plots._profile import contour
+from jaxmixed.plots._contour import contour
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
