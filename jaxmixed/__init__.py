@@ -21,6 +21,7 @@ from .frame._lm_by import LmByResult as LmByResult, lm_by as lm_by
 from .frame._model import lmer as lmer
 from .frame._profile import Profile as Profile
 from .frame._result import LmerResult as LmerResult
+from .frame._side_by_side import Comparison as Comparison, compare as compare
 from .frame._term_tests import WaldTest as WaldTest
 
 __version__ = "0.1.0"
