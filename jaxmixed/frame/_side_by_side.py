@@ -11,6 +11,7 @@ import pandas as pd
 from jaxmixed import core
 
 from ._errors import DataError
+from ._html import html_table
 from ._labels import variance_labels
 from ._lm import LmResult
 from ._result import LmerResult
@@ -101,8 +102,13 @@ class Comparison:
         return "\n".join([*shown, "", *self.notes])
 
     def _repr_html_(self) -> str:
+        text, rows = self.to_text(), []
+        for part, cells in text.groupby(level=0, sort=False):
+            rows.append([part])
+            rows += [[name, *line] for (_, name), line in zip(cells.index, cells.to_numpy(), strict=True)]
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
-        return f'<div class="jaxmixed-comparison">{self.to_text().to_html(border=0)}{notes}</div>'
+        table = html_table(["", *text.columns], rows, left=(0,))
+        return f'<div class="jaxmixed-comparison">{table}{notes}</div>'
 
 
 def compare(*fits: LmerResult | LmResult, names: Sequence[str] | None = None) -> Comparison:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ._html import html_table
 from ._references import TITLES
 from ._tidy import coefficients
 
@@ -19,6 +20,7 @@ ALPHA = 0.05  # one less the coverage of the intervals shown
 
 DIGITS = 4  # significant ones of the smallest entry of a column
 MOST_DECIMALS = 8
+TO_THE_LEFT = ("Group", "Term", "Corr")  # columns of names, and the triangle of correlations
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,11 @@ class Summary:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        facts = "".join(f"<tr><th>{escape(n)}</th><td>{escape(v)}</td></tr>" for n, v in self.facts)
-        parts = [f"<h4>{escape(self.title)}</h4>", f"<table>{facts}</table>"]
+        parts = [f"<h4>{escape(self.title)}</h4>", html_table(["", ""], self.facts, left=(0, 1))]
         for section in self.sections:
-            parts += [f"<h5>{escape(section.title)}</h5>", section.table.to_html(index=False, border=0)]
+            head, rows = list(section.table), section.table.to_numpy().tolist()
+            left = [i for i, name in enumerate(head) if name in TO_THE_LEFT]
+            parts += [f"<h5>{escape(section.title)}</h5>", html_table(head, rows, left)]
         parts += [f"<p>{escape(note)}</p>" for note in self.notes]
         return f'<div class="jaxmixed-summary">{"".join(parts)}</div>'
 
@@ -163,11 +166,11 @@ def format_p(p: float) -> str:
 
 
 def _text_table(table: pd.DataFrame) -> list[str]:
-    """Lay out text columns: names and the triangle of correlations to the left, numbers to the right."""
+    """Lay out text columns, numbers to the right."""
     columns = []
     for name in table.columns:
         cells = [str(name), *map(str, table[name])]
         width = max(map(len, cells))
-        left = name in ("Group", "Term", "Corr")
+        left = name in TO_THE_LEFT
         columns.append([f"{cell:<{width}}" if left else f"{cell:>{width}}" for cell in cells])
     return ["  " + "  ".join(row).rstrip() for row in zip(*columns, strict=True)]
