@@ -33,6 +33,7 @@ RADIUS = 1.0  # of the first step, relative to 1 + |theta|
 SHRINK, GROW = 0.25, 2.0
 POOR_RATIO, GOOD_RATIO = 0.25, 0.75
 SUFFICIENT = 1e-4
+UNROLLED = 4  # largest Hessian whose inverse is written out; beyond it compile time outweighs the loop
 PIVOT_FLOOR = 1e-9  # smallest |pivot| of a scaled Hessian; below it a direction counts as flat
 
 Evaluation = tuple[Scalar, Float[jax.Array, " m"], Float[jax.Array, "m m"]]
@@ -228,10 +229,36 @@ def _downhill(hessian, gradient):
     """Return the modified Newton step, the decrement, and whether the Hessian had no negative pivot."""
     tiny = jnp.finfo(hessian.dtype).tiny
     scale = jax.lax.rsqrt(jnp.maximum(jnp.abs(jnp.diagonal(hessian)), tiny))
-    inverse, lowest = _modified_inverse(hessian * scale[:, None] * scale[None, :])
-    scaled = gradient * scale
-    step = -inverse @ scaled
+    matrix, scaled = hessian * scale[:, None] * scale[None, :], gradient * scale
+    if len(matrix) <= UNROLLED:
+        inverse, lowest = _modified_inverse(matrix)
+        step = -inverse @ scaled
+    else:
+        solution, lowest = _modified_solution(matrix, scaled)
+        step = -solution
     return scale * step, -step @ scaled, lowest > -PIVOT_FLOOR
+
+
+def _modified_solution(matrix, vector):
+    """Solve L|D|L' x = vector for matrix = LDL', one row at a time; also return the lowest pivot in D."""
+    size, rows = len(matrix), jnp.arange(len(matrix))
+
+    def forward(j, carry):
+        matrix, vector, L, sizes, lowest = carry
+        pivot = matrix[j, j]
+        column = jnp.where(rows > j, matrix[:, j], 0)
+        below = column / jnp.where(jnp.abs(pivot) < PIVOT_FLOOR, PIVOT_FLOOR, pivot)
+        matrix, vector = matrix - below[:, None] * column[None, :], vector - below * vector[j]
+        sizes = jnp.where(rows == j, jnp.maximum(jnp.abs(pivot), PIVOT_FLOOR), sizes)
+        return matrix, vector, L + below[:, None] * (rows == j)[None, :], sizes, jnp.minimum(lowest, pivot)
+
+    def backward(i, x):
+        j = size - 1 - i
+        return x - jnp.where(rows == j, (L[:, j] * x).sum(), 0)
+
+    start = matrix, vector, jnp.zeros_like(matrix), jnp.ones_like(vector), jnp.asarray(jnp.inf, matrix.dtype)
+    _, vector, L, sizes, lowest = jax.lax.fori_loop(0, size, forward, start)
+    return jax.lax.fori_loop(0, size, backward, vector / sizes), lowest
 
 
 def _modified_inverse(matrix):

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from jaxmixed.core._lbfgs import lbfgs
-from jaxmixed.core._newton import CONVERGED, MAX_STEPS, NON_FINITE, newton
+from jaxmixed.core._newton import (
+    CONVERGED,
+    MAX_STEPS,
+    NON_FINITE,
+    _modified_inverse,
+    _modified_solution,
+    newton,
+)
 
 
 def minimise(function, start, vanishing=jnp.zeros_like, **options):
@@ -77,3 +84,19 @@ def test_lbfgs(size, x64):
     found = lbfgs(rosenbrock, jnp.full(size, -0.5), tolerance=1e-12, vanishing=lambda x: x > jnp.inf)
     assert found.result == CONVERGED
     np.testing.assert_allclose(found.x, 1, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [2, 5, 9])
+def test_steps_by_the_sizes_of_the_pivots(size, x64):
+    """L|D|L' x = b for a matrix LDL' made from its factors, two of three pivots positive."""
+    rng = np.random.default_rng(size)
+    L = np.tril(0.3 * rng.normal(size=(size, size)), -1) + np.eye(size)
+    d = np.where(np.arange(size) % 3 == 1, -1.0, 1.0) * rng.uniform(0.5, 2, size)
+    vector = rng.normal(size=size)
+    truth = np.linalg.solve(L @ np.diag(np.abs(d)) @ L.T, vector)
+    matrix = jnp.asarray(L @ np.diag(d) @ L.T)
+    inverse, lowest = _modified_inverse(matrix)
+    solution, same = jax.jit(_modified_solution)(matrix, jnp.asarray(vector))
+    np.testing.assert_allclose(inverse @ vector, truth, rtol=1e-9)
+    np.testing.assert_allclose(solution, truth, rtol=1e-9)
+    np.testing.assert_allclose([lowest, same], d.min(), rtol=1e-9)
