@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from ._conditioning import solve_upper
 from ._distributions import f_pvalue, t_pvalue
+from ._small import eigen, logdet_inverse
 from ._suffstats import solve_lower
 from ._types import Array, Scalar, namespace
 
@@ -106,7 +107,7 @@ class Reference(eqx.Module):
         q = kept.sum()
         covariance = C @ self.covariance @ C.T + xp.diag(xp.where(kept, 0.0, 1.0))
         difference = xp.where(kept, difference, 0.0)
-        statistic = difference @ xp.linalg.solve(covariance, difference) / q
+        statistic = difference @ logdet_inverse(covariance)[1] @ difference / q
         df, scale = self._joint_df(C, d, kept)
         statistic = statistic * scale
         return FTest(statistic, q, df, f_pvalue(statistic, q, df), scale)
@@ -130,8 +131,8 @@ class Reference(eqx.Module):
     def _directions(self, C):
         """Return eigenvectors and eigenvalues of C V C', and which of these are not zero."""
         xp = namespace(C, self.gamma)
-        d, P = xp.linalg.eigh(C @ self._spread() @ C.T)
-        kept = d > xp.sqrt(xp.finfo(d.dtype).eps) * d[-1]
+        d, P = eigen(C @ self._spread() @ C.T)
+        kept = d > xp.sqrt(xp.finfo(d.dtype).eps) * d.max()
         return P * kept, xp.where(kept, d, 1.0), kept
 
 

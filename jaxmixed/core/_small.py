@@ -1,4 +1,4 @@
-"""Log-determinant and inverse of small symmetric positive-definite matrices, in batches.
+"""Log-determinant and inverse of small symmetric positive-definite matrices, and eigenvectors, in batches.
 
 Library factorisations cost tens of times the arithmetic for matrices this small, and several batched
 ones in a program can deadlock jaxlib on a CPU. Here the matrix is eliminated one row at a time, written
@@ -19,6 +19,7 @@ from jaxtyping import Float
 from ._types import Array, namespace
 
 UNROLLED = 4  # largest size that is written out; beyond it compile time outweighs the loop
+SWEEPS = 10  # of Jacobi's rotations: convergence is quadratic, and 6 do for matrices of 10 x 10
 
 
 def logdet_inverse(
@@ -86,3 +87,51 @@ def _eliminated(matrix):
 
     inverse, logdet = jax.lax.fori_loop(0, size, eliminate, (matrix, jnp.zeros((), matrix.dtype)))
     return logdet, inverse
+
+
+def eigen(matrix: Float[Array, "q q"]) -> tuple[Float[Array, " q"], Float[Array, "q q"]]:
+    """Return eigenvalues, in no order, and eigenvectors as columns, of one small symmetric matrix.
+
+    By Jacobi's rotations, which vmap; the derivative
+
+        d P = P F,     F_ij = (P'dM P)_ij / (d_j - d_i)
+
+    leaves out pairs of equal eigenvalues, whose eigenvectors have none.
+    """
+    return np.linalg.eigh(matrix) if namespace(matrix) is np else _jacobi(matrix)
+
+
+@jax.custom_jvp
+def _jacobi(matrix):
+    q = len(matrix)
+    if q < 2:
+        return jnp.diagonal(matrix), jnp.eye(q, dtype=matrix.dtype)
+    pairs = jnp.asarray(np.array([(i, j) for j in range(q) for i in range(j)], np.int32))
+
+    def rotate(step, carry):
+        M, P = carry
+        i, j = pairs[step % len(pairs)]
+        first, second = jnp.arange(q) == i, jnp.arange(q) == j
+        beside, gap = M[i, j], (M[j, j] - M[i, i]) / 2
+        # tan of the angle that makes M[i, j] zero, the smaller of two
+        size = jnp.abs(gap) + jnp.hypot(gap, beside)
+        tan = jnp.where(gap < 0, -beside, beside) / jnp.where(size > 0, size, 1)
+        cos = 1 / jnp.sqrt(1 + tan**2)
+        turn = jnp.where(first | second, cos, 1)[:, None] * jnp.eye(q, dtype=M.dtype)
+        sin = tan * cos * (first[:, None] & second[None, :])
+        turn = turn + sin - sin.T
+        return turn.T @ M @ turn, P @ turn
+
+    sweeps = SWEEPS if q > 2 else 1
+    M, P = jax.lax.fori_loop(0, sweeps * len(pairs), rotate, (matrix, jnp.eye(q, dtype=matrix.dtype)))
+    return jnp.diagonal(M), P
+
+
+@_jacobi.defjvp
+def _(primals, tangents):
+    (matrix,), (tangent,) = primals, tangents
+    d, P = _jacobi(matrix)
+    moved = P.T @ tangent @ P
+    apart = d[None, :] - d[:, None]
+    F = jnp.where(apart != 0, moved / jnp.where(apart != 0, apart, 1), 0)
+    return (d, P), (jnp.diagonal(moved), P @ F)
