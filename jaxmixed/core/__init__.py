@@ -86,3 +86,4 @@ from ._variance_scales import (
     standard_deviations as standard_deviations,
     variance_positions as variance_positions,
 )
+from ._whitened_families import Families as Families, families_of as families_of

@@ -8,7 +8,7 @@ K_j depends on j through A_j alone. Levels with equal A_j form a pattern u, and 
 sum_j B_j'K_jB_j = sum_u <K_u, G_u> with G_u = sum_{j in u} vec(B_j) vec(B_j)'.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +32,8 @@ from ._structure import (
     eliminate,
 )
 from ._types import Array, namespace, segment_sum
+
+MOST_COST = 4  # times the cost of single levels, up to which a shape that recurs is worth it
 
 
 class OneFactor(Levels):
@@ -167,12 +169,24 @@ class OneFactorPlan(Plan):
         A = segment_sum(z[:, :, None] * z[:, None, :], term.codes, term.n_levels)
         if namespace(A) is not np:
             return cls(term, A, None)
-        first, pattern, counts = same_rows(A.reshape(term.n_levels, -1))
-        size, q = bucket(len(first)), z.shape[1]
+        return cls(term, A, None)._merging(n_columns, 1)
+
+    def merging(self, n_columns: int) -> "OneFactorPlan":
+        """Merge levels wherever some repeat, even if that costs somewhat more.
+
+        The statistics of designs that copy levels, more or fewer, then have one shape.
+        """
+        return self if self.merged is not None else self._merging(n_columns, MOST_COST)
+
+    def _merging(self, n_columns: int, most: int) -> "OneFactorPlan":
+        """Look for patterns, and merge if that costs at most so many times as much as not to."""
+        J, q = self.A.shape[:2]
+        first, pattern, counts = same_rows(self.A.reshape(J, -1))
         # G holds U q^2 c^2 numbers where A and B hold J q (q + c).
-        if len(first) * q * n_columns**2 > term.n_levels * (q + n_columns):
-            return cls(term, A, None)
-        return cls(term, A, Merged(pattern, pad_rows(counts.astype(z.dtype), size), pad_rows(A[first], size)))
+        if len(first) * q * n_columns**2 > most * J * (q + n_columns) or (most > 1 and len(first) == J):
+            return self
+        size, counts = bucket(len(first)), counts.astype(self.A.dtype)
+        return replace(self, merged=Merged(pattern, pad_rows(counts, size), pad_rows(self.A[first], size)))
 
     def attach(self, V: Float[Array, "n c"]) -> OneFactor:
         return OneFactor(self.A, _products(self.term, V))

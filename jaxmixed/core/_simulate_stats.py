@@ -105,8 +105,21 @@ def simulate_stats(
     return draw(key, sampler(theta, beta, sigma, stats))
 
 
-def sampler(theta: Theta, beta: Float[JaxArray, " p"], sigma: Scalar, stats: SuffStats) -> Sampler:
-    """Prepare to draw from a model: all factorisations are made here; arguments as in `simulate_stats`.
+def sampler(
+    theta: Theta,
+    beta: Float[JaxArray, " p"],
+    sigma: Scalar,
+    stats: SuffStats,
+    families: Families | None = None,
+) -> Sampler:
+    """Prepare to draw from a model: all factorisations are made here.
+
+    Parameters
+    ----------
+    theta, beta, sigma, stats
+        As in `simulate_stats`.
+    families
+        `families_of(stats.structure, stats.p)`, needed where compressed nested statistics are traced.
 
     Examples
     --------
@@ -122,7 +135,8 @@ def sampler(theta: Theta, beta: Float[JaxArray, " p"], sigma: Scalar, stats: Suf
     (100, 1)
     """
     structure = stats.structure
-    families = families_of(structure, stats.p) if isinstance(structure, NestedPatterns) else None
+    if families is None and isinstance(structure, NestedPatterns):
+        families = families_of(structure, stats.p)
     stats = jax.tree.map(jnp.asarray, stats)
     dtype, p = stats.C.dtype, stats.p
     factors = conditioned_factors(jnp.asarray(theta, dtype), stats)

@@ -27,7 +27,26 @@ class Families(NamedTuple):
 
 
 def families_of(structure: NestedPatterns, p: int) -> Families:
-    """Tell outermost levels that stand for themselves from those that stand for many."""
+    """Tell outermost levels that stand for themselves from those that stand for many.
+
+    Parameters
+    ----------
+    structure
+        Compressed nested factors, as NumPy arrays.
+    p
+        Number of fixed effects.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jaxmixed import core
+    >>> rows, ones = np.arange(96), np.ones((96, 1))
+    >>> terms = [core.RandomTerm(ones, rows // m, 96 // m, (1,)) for m in (8, 4)]
+    >>> stats = core.compress(core.Design(rows % 7.0, ones, tuple(terms)))
+    >>> families = core.families_of(stats.structure, stats.p)
+    >>> len(families.alone), len(families.merged)
+    (0, 6)
+    """
     if isinstance(structure.counts[-1], Tracer):
         raise ValueError(
             "Compressed nested statistics must be known while tracing: make their sampler outside of jit, "
