@@ -21,6 +21,7 @@ from ._random_part import RandomPart
 from ._references import Ddf
 from ._replicates import Kind
 from ._rows import Rows
+from ._scenario import Params, Scenario, Sizes, of_fit
 from ._statistics import FitStatistics, warn_of
 from ._summary import Summary, summarise
 from ._tidy import glance, tidy
@@ -154,6 +155,21 @@ class LmerResult(FixedPart, RandomPart, Rows, FitStatistics):
         (1000, {})
         """
         return bootstrap(self, n, key, kind, statistic, progress)
+
+    def scenario(
+        self, params: Params | None = None, groups: Sizes | None = None, rows: Sizes | None = None
+    ) -> Scenario:
+        """Return the estimates as true parameters of data to simulate, changed as by `Scenario.change`.
+
+        Examples
+        --------
+        >>> import jaxmixed as jm
+        >>> fit = jm.lmer("Reaction ~ Days + (Days | Subject)", jm.datasets.load("sleepstudy"))
+        >>> larger = fit.scenario(params={"Days": 5}, groups={"Subject": 40})
+        >>> larger.nobs, larger.ngroups
+        (400, {'Subject': 40})
+        """
+        return of_fit(self).change(params, groups, rows)
 
     # Tables
 

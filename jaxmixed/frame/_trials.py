@@ -1,0 +1,144 @@
+"""Trials of scenarios: data drawn, fitted and tested, the same programs for all designs of one shape.
+
+    Scenario -> Recipe -> statistics -> Fits -> contrasts and joint tests -> Trials
+
+Statistics of designs that differ in the number of levels of a pattern, or in true parameters, have the same
+shape, so that a curve over ten sizes compiles no more than one size does.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmixed import core
+
+from ._batches import axes_of, fit_all, in_pieces, options
+from ._hypotheses import Hypotheses
+from ._recipes import drawn
+from ._references import by_method
+from ._scenario import Scenario
+
+AT_ONCE, LEAST = 4096, 64  # trials of one piece, powers of two
+NUMBERS = 2**24  # drawn for the trials of one piece, to bound memory
+SINGULAR = 1e-4  # lme4's isSingular
+
+
+class Trials(NamedTuple):
+    """What was found in R data sets drawn from one scenario.
+
+    Attributes
+    ----------
+    beta, se, df
+        Fixed effects, their standard errors and degrees of freedom, shape (R, p).
+    sdcor
+        Standard deviations and correlations in theta's order, and sigma, shape (R, k + 1).
+    p_values
+        Of each test, shape (R, T).
+    result
+        How each fit ended, an index into `core.RESULTS`, shape (R,).
+    singular
+        Whether a covariance matrix is singular, shape (R,).
+    """
+
+    beta: np.ndarray
+    se: np.ndarray
+    df: np.ndarray
+    sdcor: np.ndarray
+    p_values: np.ndarray
+    result: np.ndarray
+    singular: np.ndarray
+
+
+class Job(NamedTuple):
+    """Trials to be made of one scenario: number i is drawn with `fold_in(key, i)`."""
+
+    scenario: Scenario
+    key: Any
+    tests: tuple[Hypotheses, ...]
+
+
+def run(jobs: Sequence[Job], n: int, ddf: str, progress: bool, first: int = 0) -> list[Trials]:
+    """Return trials first, ..., first + n - 1 of every job; if interrupted, fewer of fewer jobs."""
+    pieces = [
+        (number, start, at_once)
+        for number, job in enumerate(jobs)
+        for at_once in [_at_once(job.scenario, n)]
+        for start in range(0, n, at_once)
+    ]
+
+    def work(index: int, _: int) -> tuple[int, Trials]:
+        number, start, at_once = pieces[index]
+        trials = _piece(jobs[number], first + start, at_once, ddf)
+        return number, Trials(*(field[: n - start] for field in trials))
+
+    done = in_pieces(work, len(pieces), 1, progress, "piece")
+    found = ([trials for own, trials in done if own == number] for number in range(len(jobs)))
+    return [Trials(*(np.concatenate(parts) for parts in zip(*own, strict=True))) for own in found if own]
+
+
+def _at_once(scenario: Scenario, n: int) -> int:
+    """Return a power of two, so that few numbers of trials are compiled."""
+    stats = scenario.prepared.rows.stats
+    size = sum(leaf.size for leaf in jax.tree.leaves(stats))
+    if isinstance(stats.structure, core.Crossed):
+        size += scenario.nobs * (stats.p + 2)
+    most = min(AT_ONCE, 1 << max(0, (NUMBERS // size).bit_length() - 1))
+    return min(most, max(LEAST, 1 << (n - 1).bit_length()))
+
+
+def _piece(job: Job, first: int, count: int, ddf: str) -> Trials:
+    scenario, recipe, p = job.scenario, job.scenario._recipe, len(job.scenario.frame.fixed_names)
+    single = [test for test in job.tests if len(test.matrix) == 1]
+    joint = [(test.matrix, test.values) for test in job.tests if len(test.matrix) > 1]
+    L = np.concatenate([np.eye(p), *(test.matrix for test in single)])
+    values = np.concatenate([np.zeros(p), *(test.values for test in single)])
+    with jax.enable_x64(True):
+        stats = drawn(recipe, job.key, first, count)
+        fits = fit_all(stats, recipe.names, scenario.reml, scenario._truth.theta)
+        found = _tester(recipe.names, scenario.reml, ddf)(fits.theta, stats, L, values, joint)
+        found = jax.tree.map(np.asarray, found)
+    own = iter(core.t_pvalue(found.statistic[:, p:], found.df[:, p:]).T)
+    several = iter([core.f_pvalue(*test) for test in found.joint])
+    p_values = [next(own if len(test.matrix) == 1 else several) for test in job.tests]
+    return Trials(
+        fits.beta,
+        found.se[:, :p],
+        found.df[:, :p],
+        fits.sdcor,
+        np.column_stack([np.empty((count, 0)), *p_values]),
+        fits.result,
+        found.singular,
+    )
+
+
+class _Tested(NamedTuple):
+    """t tests of the contrasts L, joint tests (F and its degrees of freedom), whether a fit is singular."""
+
+    se: Any
+    df: Any
+    statistic: Any
+    joint: list[tuple[Any, Any, Any]]
+    singular: Any
+
+
+@functools.cache
+def _tester(names: tuple[str, ...], reml: bool, ddf: str) -> Callable[..., Any]:
+    """Compile the tests of many fits; p values are left to the host, whose functions are faster."""
+
+    def one(theta, stats, L, values, joint):
+        tests = by_method(ddf, theta, stats, reml)
+        single, several = tests.t_test(L, values), [tests.f_test(*rows) for rows in joint]
+        F = [(test.statistic, test.df_num, test.df_den) for test in several]
+        diagonals = [jnp.diagonal(factor) for factor in core.conditioned_factors(theta, stats)]
+        singular = jnp.abs(jnp.concatenate(diagonals)).min() < SINGULAR
+        return _Tested(single.std_error, single.df, single.statistic, F, singular)
+
+    def many(theta, stats, L, values, joint):
+        axes = (0, axes_of(stats, names), None, None, None)
+        return jax.vmap(one, in_axes=axes)(theta, stats, L, values, joint)
+
+    return jax.jit(many, compiler_options=options())
