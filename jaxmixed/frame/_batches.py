@@ -56,7 +56,7 @@ def fit_all(stats: core.SuffStats, names: tuple[str, ...], reml: bool, start: np
     with jax.enable_x64(True):
         start = None if start is None else np.where(start == 0, OFF_ZERO, start)
         found = core.fit_batch(stats, axes_of(stats, names), reml, start)
-        beta, se, sdcor, criterion = _of_each(_reader(reml), found.theta, stats, names)
+        beta, se, sdcor, criterion = of_each(_reader(reml), found.theta, stats, names)
         return Fits(found.theta, beta, se, sdcor, criterion, found.result)
 
 
@@ -70,7 +70,7 @@ def t_tests(
 ) -> core.TTest:
     """Test the contrasts L, shape (r, p), in every fit: arrays of shape (B, r)."""
     with jax.enable_x64(True):
-        return _of_each(_tester(reml, ddf), theta, stats, names, L)
+        return of_each(_tester(reml, ddf), theta, stats, names, L)
 
 
 def in_pieces(
@@ -108,7 +108,7 @@ def axes_of(stats: core.SuffStats, names: tuple[str, ...]) -> Any:
     return jax.tree_util.tree_map_with_path(axis, stats)
 
 
-def _of_each(
+def of_each(
     program: Callable[..., Any], theta: np.ndarray, stats: core.SuffStats, names: tuple[str, ...], *more: Any
 ) -> Any:
     """Run a compiled program over fits: theta and their own statistics, then what all have in common."""

@@ -35,7 +35,8 @@ class Recipe:
     @functools.cached_property
     def like(self) -> core.SuffStats:
         """Shapes of one replicate."""
-        return jax.eval_shape(self.make, jax.random.key(0), self.ingredients)
+        with jax.enable_x64(True):
+            return jax.eval_shape(self.make, jax.random.key(0), self.ingredients)
 
     @property
     def at_once(self) -> int:

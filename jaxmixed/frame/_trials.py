@@ -10,20 +10,19 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxmixed import core
 
-from ._batches import axes_of, fit_all, in_pieces, options
+from ._batches import fit_all, in_pieces, of_each
 from ._hypotheses import Hypotheses
 from ._recipes import drawn
 from ._references import by_method
 from ._scenario import Scenario
 
-AT_ONCE, LEAST = 4096, 64  # trials of one piece, powers of two
-NUMBERS = 2**24  # drawn for the trials of one piece, to bound memory
 SINGULAR = 1e-4  # lme4's isSingular
 
 
@@ -64,30 +63,18 @@ class Job(NamedTuple):
 def run(jobs: Sequence[Job], n: int, ddf: str, progress: bool, first: int = 0) -> list[Trials]:
     """Return trials first, ..., first + n - 1 of every job; if interrupted, fewer of fewer jobs."""
     pieces = [
-        (number, start, at_once)
+        (number, start, min(job.scenario._recipe.at_once, n - start))
         for number, job in enumerate(jobs)
-        for at_once in [_at_once(job.scenario, n)]
-        for start in range(0, n, at_once)
+        for start in range(0, n, job.scenario._recipe.at_once)
     ]
 
     def work(index: int, _: int) -> tuple[int, Trials]:
-        number, start, at_once = pieces[index]
-        trials = _piece(jobs[number], first + start, at_once, ddf)
-        return number, Trials(*(field[: n - start] for field in trials))
+        number, start, count = pieces[index]
+        return number, _piece(jobs[number], first + start, count, ddf)
 
     done = in_pieces(work, len(pieces), 1, progress, "piece")
     found = ([trials for own, trials in done if own == number] for number in range(len(jobs)))
     return [Trials(*(np.concatenate(parts) for parts in zip(*own, strict=True))) for own in found if own]
-
-
-def _at_once(scenario: Scenario, n: int) -> int:
-    """Return a power of two, so that few numbers of trials are compiled."""
-    stats = scenario.prepared.rows.stats
-    size = sum(leaf.size for leaf in jax.tree.leaves(stats))
-    if isinstance(stats.structure, core.Crossed):
-        size += scenario.nobs * (stats.p + 2)
-    most = min(AT_ONCE, 1 << max(0, (NUMBERS // size).bit_length() - 1))
-    return min(most, max(LEAST, 1 << (n - 1).bit_length()))
 
 
 def _piece(job: Job, first: int, count: int, ddf: str) -> Trials:
@@ -99,8 +86,8 @@ def _piece(job: Job, first: int, count: int, ddf: str) -> Trials:
     with jax.enable_x64(True):
         stats = drawn(recipe, job.key, first, count)
         fits = fit_all(stats, recipe.names, scenario.reml, scenario._truth.theta)
-        found = _tester(recipe.names, scenario.reml, ddf)(fits.theta, stats, L, values, joint)
-        found = jax.tree.map(np.asarray, found)
+        program = _tester(scenario.reml, ddf)
+        found = of_each(program, fits.theta, stats, recipe.names, L, values, joint)
     own = iter(core.t_pvalue(found.statistic[:, p:], found.df[:, p:]).T)
     several = iter([core.f_pvalue(*test) for test in found.joint])
     p_values = [next(own if len(test.matrix) == 1 else several) for test in job.tests]
@@ -126,10 +113,11 @@ class _Tested(NamedTuple):
 
 
 @functools.cache
-def _tester(names: tuple[str, ...], reml: bool, ddf: str) -> Callable[..., Any]:
+def _tester(reml: bool, ddf: str) -> Callable[..., Any]:
     """Compile the tests of many fits; p values are left to the host, whose functions are faster."""
 
-    def one(theta, stats, L, values, joint):
+    def one(theta, own, shared, L, values, joint):
+        stats = eqx.combine(own, shared)
         tests = by_method(ddf, theta, stats, reml)
         single, several = tests.t_test(L, values), [tests.f_test(*rows) for rows in joint]
         F = [(test.statistic, test.df_num, test.df_den) for test in several]
@@ -137,8 +125,5 @@ def _tester(names: tuple[str, ...], reml: bool, ddf: str) -> Callable[..., Any]:
         singular = jnp.abs(jnp.concatenate(diagonals)).min() < SINGULAR
         return _Tested(single.std_error, single.df, single.statistic, F, singular)
 
-    def many(theta, stats, L, values, joint):
-        axes = (0, axes_of(stats, names), None, None, None)
-        return jax.vmap(one, in_axes=axes)(theta, stats, L, values, joint)
-
-    return jax.jit(many, compiler_options=options())
+    axes = (0, 0, None, None, None, None)
+    return jax.jit(jax.vmap(one, in_axes=axes), compiler_options=core.quick())

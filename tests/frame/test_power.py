@@ -18,7 +18,8 @@ from scipy import stats
 
 import jaxmixed as jm
 from jaxmixed import core
-from jaxmixed.frame import _trials
+from jaxmixed.frame import _recipes, _trials
+from jaxmixed.frame._batches import axes_of
 from jaxmixed.frame._estimate import estimate
 from jaxmixed.frame._performance import estimation, exact_interval, precision, rate
 from jaxmixed.frame._power import power_notes, power_table
@@ -130,7 +131,7 @@ def test_trials_depend_on_the_key_and_their_number_alone(scenario, monkeypatch):
     job = _trials.Job(scenario, jax.random.key(1), tests)
     (whole,) = _trials.run([job], N, "satterthwaite", False)
     (later,) = _trials.run([job, job], 64, "satterthwaite", False, first=3)[:1]
-    monkeypatch.setattr(_trials, "AT_ONCE", 64)
+    monkeypatch.setattr(_recipes, "MOST", 64)
     (pieces,) = _trials.run([job], 100, "satterthwaite", False)
     for first, found in ((0, pieces), (3, later)):
         for ours, other in zip(found, whole, strict=True):
@@ -144,7 +145,7 @@ def test_every_trial_is_a_fit_of_its_own(scenario):
     (found,) = _trials.run([_trials.Job(scenario, key, asked.hypotheses)], 64, "satterthwaite", False)
     with jax.enable_x64(True):
         together = drawn(scenario._recipe, key, 0, 64)
-    axes = _trials.axes_of(together, scenario._recipe.names)
+    axes = axes_of(together, scenario._recipe.names)
     for i in (0, 40):
         own = jax.tree.map(
             lambda axis, leaf, i=i: np.asarray(leaf if axis is None else leaf[i]),
