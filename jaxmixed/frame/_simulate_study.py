@@ -182,11 +182,13 @@ def simulate_study(
     >>> design = jm.make_design(subject=20, time=range(5))
     >>> truth = {"Intercept": 250, "time": 10, "sd(Intercept | subject)": 25, "sigma": 25}
     >>> start = jm.scenario("y ~ time + (1 | subject)", design, truth)
-    >>> study = jm.simulate_study({"20": start, "80": start.change(groups={"subject": 80})}, n=500, key=1)
-    >>> study.summary().query("parameter == 'time'")[["scenario", "n", "emp_se"]].round(1)
-      scenario    n  emp_se
-    1       20  500     1.8
-    5       80  500     0.9
+    >>> scenarios = {"20": start, "80": start.change(groups={"subject": 80})}
+    >>> study = jm.simulate_study(scenarios, n=4000, key=1)
+    >>> found = study.summary().query("parameter == 'time'")
+    >>> found[["scenario", "n", "emp_se", "model_se", "coverage"]].round(2)
+      scenario     n  emp_se  model_se  coverage
+    1       20  4000    1.76      1.77      0.95
+    5       80  4000    0.90      0.88      0.95
     """
     check_count("n", n)
     check_alpha(alpha)
