@@ -92,6 +92,7 @@ def test_a_curve_has_the_power_of_each_of_its_values(scenario, table):
     own = frame[frame["value"] == 12][table.columns].reset_index(drop=True)
     pd.testing.assert_frame_equal(own, table)
     assert frame.attrs["along"] == "subject" and "Power along number of levels of subject" in repr(curve)
+    assert jm.plots.power_curve(curve).get_xlabel() == "value"
 
 
 def test_a_curve_along_a_parameter(scenario):
