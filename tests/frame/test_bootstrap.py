@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -38,8 +39,6 @@ def test_every_replicate_is_a_fit_of_its_own(fit):
 
     boot = fit.bootstrap(3, key=5, kind="wild")
     design, beta = fit.frame.design, fit.params.to_numpy()
-    import jax
-
     with jax.enable_x64(True):
         for i in range(3):
             key = jax.random.fold_in(jax.random.key(5), i)
@@ -153,6 +152,27 @@ def test_nested_factors(nested_fit):
 def test_wrong_calls(fit, call, found):
     with pytest.raises(jm.DataError, match=found):
         call(fit)
+
+
+def test_data_of_the_same_shape_compile_once(boot):
+    """Whatever the number of replicates; `boot` has compiled the programs of its shape."""
+    compiled = []
+
+    def listener(event, duration, **details):
+        if event.endswith("backend_compile_duration"):
+            compiled.append(event)
+
+    data = jm.datasets.load("sleepstudy")
+    other = jm.lmer(
+        "Reaction ~ Days + (1 | Subject)", data.assign(Reaction=data["Reaction"].to_numpy()[::-1])
+    )
+    jax.monitoring.register_event_duration_secs_listener(listener)
+    try:
+        other.bootstrap(70, key=9)
+        other.bootstrap(3000, key=10)
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listener)
+    assert not compiled
 
 
 def test_interval_formulas():
