@@ -74,6 +74,7 @@ from ._structure import Curvature as Curvature, Plan as Plan
 from ._suffstats import (
     SuffStats as SuffStats,
     assemble as assemble,
+    assemble_many as assemble_many,
     compress as compress,
     conditioned_factors as conditioned_factors,
     plan as plan,

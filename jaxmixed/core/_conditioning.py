@@ -55,11 +55,14 @@ class Conditioned(eqx.Module):
 
 
 class Response(NamedTuple):
-    """A response in conditioned coordinates: y - offset = Q gamma_ols + scale * u, rows weighted."""
+    """A response in conditioned coordinates: y - offset = Q gamma_ols + scale * u, rows weighted.
 
-    u: Float[Array, " n"]
-    gamma_ols: Float[Array, " p"]
-    scale: Scalar
+    Of several responses, one a column, all arrays have a last axis more.
+    """
+
+    u: Float[Array, "n *R"]
+    gamma_ols: Float[Array, "p *R"]
+    scale: Float[Array, "*R"]
 
 
 def condition(design: Design) -> Conditioned:
@@ -75,19 +78,20 @@ def condition(design: Design) -> Conditioned:
     return Conditioned(Q, R, tuple(terms), tuple(T), root, design.offset)
 
 
-def condition_response(conditioned: Conditioned, y: Float[Array, " n"]) -> Response:
-    """Take the least-squares fit out of a response and scale what is left."""
+def condition_response(conditioned: Conditioned, y: Float[Array, "n *R"]) -> Response:
+    """Take the least-squares fit out of a response, or of every column of several, and scale what is left."""
     xp = namespace(conditioned.Q, y)
     if conditioned.offset is not None:
-        y = y - conditioned.offset
-    y = _weighted(conditioned.root_weights, y)
+        y = (y.T - conditioned.offset).T
+    if conditioned.root_weights is not None:
+        y = (y.T * conditioned.root_weights).T
     Q = conditioned.Q
     # The first pass removes the bulk of a large mean, the second the rounding it left behind.
     first = Q.T @ y
     residual = y - Q @ first
     second = Q.T @ residual
     residual = residual - Q @ second
-    mean_square = (residual**2).mean()
+    mean_square = (residual**2).mean(0)
     scale = xp.where(mean_square > 0, xp.sqrt(xp.where(mean_square > 0, mean_square, 1.0)), 1.0)
     return Response(residual / scale, first + second, scale)
 

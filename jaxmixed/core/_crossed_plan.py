@@ -8,7 +8,8 @@ from jaxtyping import Float
 from ._couplings import Couplings, DenseCouplings, SparseCouplings, count_pairs
 from ._crossed import Crossed, Sizes
 from ._design import RandomTerm
-from ._structure import Plan
+from ._products import level_products
+from ._structure import Plan, Products
 from ._types import Array, namespace, segment_sum
 
 DENSE_COPIES = 6  # D x D arrays alive at once while fitting
@@ -41,16 +42,15 @@ class CrossedPlan(Plan):
         couplings = _couple(eliminated, others, first[:-1], D)
         return cls(terms, A, couplings, _dense_products(others, first[:-1], D), sizes, order)
 
-    def attach(self, V: Float[Array, "n c"]) -> Crossed:
-        xp = namespace(V, self.A)
-        B = [
-            segment_sum(term.z[:, :, None] * V[:, None, :], term.codes, term.n_levels)
-            for term in (self.terms[t] for t in self.order)
-        ]
-        others = xp.concatenate([b.reshape(-1, V.shape[1]) for b in B[1:]])
-        return Crossed(self.A, B[0], self.couplings, self.A_others, others, self.sizes, self.order)
+    def products(self, V: Float[Array, "n m"]) -> Products:
+        in_order = (self.terms[t] for t in self.order)
+        return tuple(level_products(term.z, term.codes, term.n_levels, V) for term in in_order)
 
-    compressed = attach
+    def levels(self, products: Products) -> Crossed:
+        B, *others = products
+        flat = [b.reshape(*b.shape[:-3], -1, b.shape[-1]) for b in others]
+        B_others = namespace(*flat).concatenate(flat, axis=-2)
+        return Crossed(self.A, B, self.couplings, self.A_others, B_others, self.sizes, self.order)
 
 
 def _check_memory(D, terms, order, itemsize):

@@ -20,7 +20,7 @@ from ._design import RandomTerm
 from ._fit import Fit, fit
 from ._level_sums import columns, level_sums
 from ._nested_plan import NestedPlan, parent_levels
-from ._one_factor import OneFactorPlan
+from ._one_factor_plan import OneFactorPlan
 from ._structure import Plan, Structure
 from ._suffstats import SuffStats, conditioned, unconditioned
 from ._types import Array, Theta, segment_sum

@@ -3,14 +3,17 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
+import equinox as eqx
 import numpy as np
 from jaxtyping import Float, Int
 
 from ._design import RandomTerm
 from ._nested import Nested, NestedPatterns
+from ._nested_merge import merge_families
 from ._patterns import bucket, pad_rows, same_rows
-from ._structure import Plan
-from ._types import Array, namespace, segment_sum
+from ._products import level_products
+from ._structure import Plan, Products
+from ._types import Array, namespace
 
 MOST_PADDING = 3  # slots for each level, beyond which families are not padded
 
@@ -21,6 +24,8 @@ class NestedPlan(Plan):
 
     Attributes
     ----------
+    own
+        For each factor, Z_l'W[Z_l Z_outer ...] of every slot.
     slots
         For each factor, the slot of every level: families side by side, padded to the largest.
     parents
@@ -34,6 +39,7 @@ class NestedPlan(Plan):
     """
 
     terms: tuple[RandomTerm, ...]
+    own: tuple[Float[Array, "slots q w"], ...]
     slots: tuple[Int[np.ndarray, " J"], ...]
     parents: tuple[Int[np.ndarray, " slots"] | None, ...]
     pattern: Int[np.ndarray, " J"] | None
@@ -63,39 +69,58 @@ class NestedPlan(Plan):
                 by_slot.append(above[in_order].astype(np.int32))
         short = tuple(slot.astype(np.int32) for slot in reversed(slots))
         top = alike[-1] if known and not any(p is not None for p in by_slot) else None
-        return cls(inner_first, short, tuple(reversed(by_slot)), top, tuple(reversed(sizes)), order)
+        n_slots = tuple(reversed(sizes))
+        own = tuple(_own_products(inner_first, level, short, n_slots) for level in range(len(order)))
+        return cls(inner_first, own, short, tuple(reversed(by_slot)), top, n_slots, order)
 
-    def attach(self, V: Float[Array, "n c"]) -> Nested:
-        return Nested(self._rows(V), self.slots, self.parents, self.order)
+    def products(self, V: Float[Array, "n m"]) -> Products:
+        return tuple(
+            level_products(term.z, slots[np.asarray(term.codes)], size, V)
+            for term, slots, size in zip(self.terms, self.slots, self.n_slots, strict=True)
+        )
 
-    def compressed(self, V: Float[Array, "n c"]) -> Nested | NestedPatterns:
+    def levels(self, products: Products) -> Nested:
+        return Nested(_beside(self.own, products), self.slots, self.parents, self.order)
+
+    def merge(self, products: Products) -> Nested | NestedPatterns:
         if self.pattern is None:
-            return self.attach(V)
-        rows, c = self._rows(V), V.shape[1]
-        J = self.n_slots[-1]
-        families = [r.reshape(J, -1, *r.shape[1:]) for r in rows]
-        products = np.concatenate([f[..., -c:].reshape(J, -1) for f in families], axis=1)
-        chosen, counts, merged = _merge(self.pattern, products)
-        size = bucket(len(chosen))
-        ends = np.cumsum([f[0, ..., -c:].size for f in families])[:-1]
-        new_rows, new_counts = [], []
-        for family, product in zip(families, np.split(merged, ends, axis=1), strict=True):
-            taken = family[chosen]
-            taken[..., -c:] = product.reshape(*taken.shape[:-1], c)
-            taken = pad_rows(taken, size)
-            new_rows.append(taken.reshape(-1, *taken.shape[2:]))
-            new_counts.append(np.repeat(pad_rows(counts, size), taken.shape[1]))
-        return NestedPatterns(tuple(new_counts), tuple(new_rows), self.order)
+            return self.levels(products)
+        one = self.merge_many(tuple(P[..., :-1] for P in products), tuple(P[..., -1:] for P in products))
+        return eqx.tree_at(lambda s: s.rows, one, tuple(rows[0] for rows in one.rows))
 
-    def _rows(self, V):
-        """Return Z_l'W[Z_l Z_outer ... V] of every slot of every factor."""
-        xp = namespace(V, *(term.z for term in self.terms))
-        rows = []
-        for level, term in enumerate(self.terms):
-            columns = xp.concatenate([*(outer.z for outer in self.terms[level:]), V], axis=1)
-            products = term.z[:, :, None] * columns[:, None, :]
-            rows.append(segment_sum(products, self.slots[level][term.codes], self.n_slots[level]))
-        return tuple(rows)
+    def merge_many(self, fixed: Products, own: Products) -> Nested | NestedPatterns:
+        if self.pattern is None:
+            return super().merge_many(fixed, own)
+        J = self.n_slots[-1]
+        merged = merge_families(self.pattern, fixed, own, J)
+        size, counts, lent, products = bucket(len(merged.chosen)), [], [], []
+        for rows, product in zip(self.own, merged.products, strict=True):
+            family = pad_rows(rows.reshape(J, -1, *rows.shape[1:])[merged.chosen], size)
+            counts.append(np.repeat(pad_rows(merged.counts, size), family.shape[1]))
+            lent.append(family.reshape(-1, *family.shape[2:]))
+            product = pad_rows(product, size, axis=1)
+            products.append(product.reshape(len(product), -1, *product.shape[3:]))
+        return NestedPatterns(tuple(counts), _beside(lent, products), self.order)
+
+
+def _beside(own, products):
+    """Return Z_l'W[Z_l Z_outer ... V] from its two parts; products may have leading axes."""
+    xp = namespace(*own, *products)
+    return tuple(
+        xp.concatenate([xp.broadcast_to(a, (*b.shape[:-2], *a.shape[-2:])), b], axis=-1)
+        for a, b in zip(own, products, strict=True)
+    )
+
+
+def _own_products(terms, level: int, slots, n_slots):
+    """Return Z_l'W[Z_l Z_outer ...] of every slot of one factor."""
+    term, columns = terms[level], _outer_columns(terms, level)
+    return level_products(term.z, slots[level][np.asarray(term.codes)], n_slots[level], columns)
+
+
+def _outer_columns(terms, level: int):
+    """Return the z's of a factor and of those outside it, side by side."""
+    return namespace(*(term.z for term in terms)).concatenate([term.z for term in terms[level:]], axis=1)
 
 
 def parent_levels(inner: RandomTerm, outer: RandomTerm) -> Int[np.ndarray, " J"]:
@@ -119,8 +144,7 @@ def _patterns(terms: tuple[RandomTerm, ...], parents: list[np.ndarray]) -> list[
     """Give levels of a factor that have equal z products, descendants included, equal numbers."""
     alike: list[np.ndarray] = []
     for level, term in enumerate(terms):
-        columns = np.concatenate([outer.z for outer in terms[level:]], axis=1)
-        products = segment_sum(term.z[:, :, None] * columns[:, None, :], term.codes, term.n_levels)
+        products = level_products(term.z, term.codes, term.n_levels, _outer_columns(terms, level))
         own = same_rows(products.reshape(term.n_levels, -1))[1]
         if level:
             rank, largest = _ranks(parents[level - 1], alike[-1])
@@ -138,19 +162,3 @@ def _ranks(parent: np.ndarray, pattern: np.ndarray) -> tuple[Int[np.ndarray, " J
     rank = np.empty_like(parent)
     rank[in_order] = np.arange(len(parent)) - np.repeat(np.cumsum(family) - family, family)
     return rank, int(family.max())
-
-
-def _merge(pattern: np.ndarray, products: Float[np.ndarray, "J m"]):
-    """Replace the products of each pattern by fewer with the same cross products, where there are any.
-
-    Returns a level to stand for each row of the result, how often it counts, and the result.
-    """
-    chosen, counts, merged = [], [], []
-    for members in np.split(np.argsort(pattern, kind="stable"), np.cumsum(np.bincount(pattern))[:-1]):
-        rows = products[members]
-        if rows.shape[0] > rows.shape[1]:
-            rows = np.linalg.qr(rows, mode="r")
-        chosen.append(members[: len(rows)])
-        counts.append(np.full(len(rows), len(members) / len(rows)))
-        merged.append(rows)
-    return np.concatenate(chosen), np.concatenate(counts).astype(products.dtype), np.concatenate(merged)

@@ -8,21 +8,16 @@ K_j depends on j through A_j alone. Levels with equal A_j form a pattern u, and 
 sum_j B_j'K_jB_j = sum_u <K_u, G_u> with G_u = sum_{j in u} vec(B_j) vec(B_j)'.
 """
 
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass
 
-import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
-from ._design import RandomTerm
-from ._patterns import bucket, pad_rows, same_rows
 from ._structure import (
     Between,
     Curvature,
     Directions,
     Factors,
     Levels,
-    Plan,
     Posterior,
     Reduced,
     RowTerm,
@@ -31,9 +26,7 @@ from ._structure import (
     both_ways,
     eliminate,
 )
-from ._types import Array, namespace, segment_sum
-
-MOST_COST = 4  # times the cost of single levels, up to which a shape that recurs is worth it
+from ._types import Array, namespace
 
 
 class OneFactor(Levels):
@@ -133,77 +126,3 @@ def _working(factor: Float[Array, "q q"], A: Float[Array, "J q q"]):
 def _pairs_of_traces(FE: Float[Array, "k J q q"]) -> Float[Array, "k k J"]:
     """Return tr(F_j E_k F_j E_l)."""
     return namespace(FE).einsum("kjab,ljba->klj", FE, FE)
-
-
-class Merged(NamedTuple):
-    """Which levels share a pattern.
-
-    Attributes
-    ----------
-    pattern
-        Pattern of each level, shape (J,).
-    counts, A
-        Number of levels and cross products of each pattern, padded.
-    """
-
-    pattern: Int[np.ndarray, " J"]
-    counts: Float[np.ndarray, " U"]
-    A: Float[np.ndarray, "U q q"]
-
-
-@dataclass(frozen=True)
-class OneFactorPlan(Plan):
-    """The part of one factor's cross products that does not depend on [X y].
-
-    `merged` is `None` when levels do not repeat often enough, or are not known while tracing.
-    """
-
-    term: RandomTerm
-    A: Float[Array, "J q q"]
-    merged: Merged | None
-
-    @classmethod
-    def build(cls, term: RandomTerm, n_columns: int) -> "OneFactorPlan":
-        """Form every A_j and look for patterns, if the numbers are known and merging saves work."""
-        z = term.z
-        A = segment_sum(z[:, :, None] * z[:, None, :], term.codes, term.n_levels)
-        if namespace(A) is not np:
-            return cls(term, A, None)
-        return cls(term, A, None)._merging(n_columns, 1)
-
-    def merging(self, n_columns: int) -> "OneFactorPlan":
-        """Merge levels wherever some repeat, even if that costs somewhat more.
-
-        The statistics of designs that copy levels, more or fewer, then have one shape.
-        """
-        return self if self.merged is not None else self._merging(n_columns, MOST_COST)
-
-    def _merging(self, n_columns: int, most: int) -> "OneFactorPlan":
-        """Look for patterns, and merge if that costs at most so many times as much as not to."""
-        J, q = self.A.shape[:2]
-        first, pattern, counts = same_rows(self.A.reshape(J, -1))
-        # G holds U q^2 c^2 numbers where A and B hold J q (q + c).
-        if len(first) * q * n_columns**2 > most * J * (q + n_columns) or (most > 1 and len(first) == J):
-            return self
-        size, counts = bucket(len(first)), counts.astype(self.A.dtype)
-        return replace(self, merged=Merged(pattern, pad_rows(counts, size), pad_rows(self.A[first], size)))
-
-    def attach(self, V: Float[Array, "n c"]) -> OneFactor:
-        return OneFactor(self.A, _products(self.term, V))
-
-    def compressed(self, V: Float[Array, "n c"]) -> OneFactor | Patterns:
-        B, merged = _products(self.term, V), self.merged
-        if merged is None:
-            size = bucket(len(B))
-            return OneFactor(pad_rows(self.A, size), pad_rows(B, size))
-        (J, q, c), U = B.shape, len(merged.counts)
-        flat = B.reshape(J, q * c)
-        if U == 1:
-            G = flat.T @ flat
-        else:
-            G = segment_sum(flat[:, :, None] * flat[:, None, :], merged.pattern, U)
-        return Patterns(merged.counts, merged.A, G.reshape(U, q, c, q, c).transpose(0, 1, 3, 2, 4))
-
-
-def _products(term: RandomTerm, V: Float[Array, "n c"]) -> Float[Array, "J q c"]:
-    return segment_sum(term.z[:, :, None] * V[:, None, :], term.codes, term.n_levels)

@@ -38,8 +38,11 @@ def bucket(size: int) -> int:
     return 3 * power // 4 if size <= 3 * power // 4 else power
 
 
-def pad_rows(array: Float[Array, "J ..."], size: int) -> Float[Array, "size ..."]:
-    """Append zeros along the first axis up to `size`."""
-    if len(array) == size:
+def pad_rows(array: Array, size: int, axis: int = 0) -> Array:
+    """Append zeros along an axis, the first by default, up to `size`."""
+    length = array.shape[axis]
+    if length == size:
         return array
-    return namespace(array).pad(array, [(0, size - len(array))] + [(0, 0)] * (array.ndim - 1))
+    widths = [(0, 0)] * array.ndim
+    widths[axis] = (0, size - length)
+    return namespace(array).pad(array, widths)

@@ -23,6 +23,7 @@ from ._types import Array, Scalar, namespace
 
 Factors = list[Float[Array, "q q"]]
 Directions = list[Float[Array, "k q q"]]
+Products = tuple[Float[Array, "*batch J q m"], ...]
 
 
 class Reduced(NamedTuple):
@@ -165,13 +166,40 @@ class Plan(abc.ABC):
     A plain class, not a pytree: it holds level codes and decisions, made outside of any trace.
     """
 
-    @abc.abstractmethod
     def attach(self, V: Float[Array, "n c"]) -> Levels:
         """Take the cross products with the columns V = [X y]."""
+        return self.levels(self.products(V))
 
-    @abc.abstractmethod
     def compressed(self, V: Float[Array, "n c"]) -> Structure:
         """Do as `attach`, keeping only what `reduce` needs: levels that repeat are merged."""
+        return self.merge(self.products(V))
+
+    @abc.abstractmethod
+    def products(self, V: Float[Array, "n m"]) -> Products:
+        """Return Z'V of every factor, in an order of the plan's own."""
+
+    @abc.abstractmethod
+    def levels(self, products: Products) -> Levels:
+        """Put products with [X y] in their place; leading axes, those of several responses, stay."""
+
+    def merge(self, products: Products) -> Structure:
+        """Do as `levels` for one response, levels that repeat being merged."""
+        return self.levels(products)
+
+    def merge_many(self, fixed: Products, own: Products) -> Structure:
+        """Do as `merge` for [X y] with every y of several, given Z'X and Z'y, one column of it a response."""
+        return self.levels(side_by_side(fixed, own))
+
+
+def side_by_side(fixed: Products, own: Products) -> Products:
+    """Return Z'[X y] of R responses, shapes (R, J, q, c), from Z'X and Z'y of shapes (J, q, p), (J, q, R)."""
+    joined = []
+    for shared, each in zip(fixed, own, strict=True):
+        whole = np.empty((each.shape[-1], *shared.shape[:-1], shared.shape[-1] + 1), each.dtype)
+        whole[..., :-1] = shared
+        whole[..., -1] = np.moveaxis(each, -1, 0)
+        joined.append(whole)
+    return tuple(joined)
 
 
 def between(a: Float[Array, "J q"], b2: Float[Array, "J q"], counts: Float[Array, " J"]) -> Between:

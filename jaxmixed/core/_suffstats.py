@@ -7,6 +7,8 @@ Everything that follows, the criterion and its derivatives, the estimates and th
 nothing that depends on the number of rows.
 """
 
+from typing import Any
+
 import equinox as eqx
 import numpy as np
 from jaxtyping import Float
@@ -16,9 +18,12 @@ from ._covariance import Blocks, pack_all, relative_factors
 from ._crossed_plan import CrossedPlan
 from ._design import Design
 from ._nested_plan import NestedPlan, nesting_order
-from ._one_factor import OneFactorPlan
-from ._structure import Plan, Structure
+from ._one_factor_plan import OneFactorPlan
+from ._structure import Plan, Structure, side_by_side
 from ._types import Array, Scalar, Theta, namespace
+
+IN_CACHE = 2**16  # numbers of a block of responses: half a megabyte, what the cache next to a core holds
+NARROWEST = 16  # responses of a block
 
 
 class SuffStats(eqx.Module):
@@ -112,14 +117,80 @@ def assemble(prepared: Conditioned, plan: Plan, y: Float[Array, " n"], *, compre
     return SuffStats(
         structure=plan.compressed(V) if compress else plan.attach(V),
         C=V.T @ V,
-        R=prepared.R,
         gamma_ols=response.gamma_ols,
         scale=response.scale,
-        T=prepared.T,
-        n=np.asarray(float(len(y)), prepared.Q.dtype),
-        log_weights=prepared.log_weights,
-        blocks=tuple(term.blocks for term in prepared.terms),
+        **_of_design(prepared),
     )
+
+
+def assemble_many(
+    prepared: Conditioned, plan: Plan, Y: Float[np.ndarray, "n R"], *, compress: bool
+) -> SuffStats:
+    """Bring many responses together with one design; NumPy arrays only.
+
+    Equal to `assemble` of every column but for rounding. What depends on the design alone is there once, and
+    sums over rows are matrix products of all responses with Q and Z, in blocks that a cache holds.
+
+    Parameters
+    ----------
+    prepared, plan
+        `condition(design)` and `plan(prepared)`.
+    Y
+        Responses, one a column. One with a missing or infinite value has NaN in its `C` and disturbs no
+        other.
+    compress
+        Whether levels that repeat are merged.
+
+    Returns
+    -------
+    SuffStats
+        `C`, `gamma_ols`, `scale` and, in `structure`, the products with y (`B`, `B_others`, `G`, `rows`)
+        have a leading axis of length R.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jaxmixed import core
+    >>> group = np.repeat(np.arange(4), 3)
+    >>> Y, ones = np.random.default_rng(0).normal(size=(12, 1000)), np.ones((12, 1))
+    >>> design = core.Design(Y[:, 0], ones, (core.RandomTerm(ones, group, 4, (1,)),))
+    >>> prepared = core.condition(design)
+    >>> stats = core.assemble_many(prepared, core.plan(prepared), Y, compress=True)
+    >>> stats.C.shape, stats.structure.G.shape, stats.structure.A.shape
+    ((1000, 2, 2), (1000, 1, 1, 1, 2, 2), (1, 1, 1))
+    """
+    Q, p, at_once = prepared.Q, prepared.Q.shape[1], max(NARROWEST, IN_CACHE // len(Y))
+    fixed = plan.products(Q)
+    own = tuple(np.empty((*X.shape[:2], Y.shape[1])) for X in fixed)
+    C = np.empty((Y.shape[1], p + 1, p + 1))
+    C[:, :p, :p] = Q.T @ Q
+    gamma_ols, scale = np.empty((Y.shape[1], p)), np.empty(Y.shape[1])
+    for first in range(0, Y.shape[1], at_once):
+        block = slice(first, first + at_once)
+        response = condition_response(prepared, np.ascontiguousarray(Y[:, block]))
+        for total, part in zip(own, plan.products(response.u), strict=True):
+            total[..., block] = part
+        C[block, :p, p] = C[block, p, :p] = (Q.T @ response.u).T
+        C[block, p, p] = (response.u**2).sum(0)
+        gamma_ols[block], scale[block] = response.gamma_ols.T, response.scale
+    return SuffStats(
+        structure=plan.merge_many(fixed, own) if compress else plan.levels(side_by_side(fixed, own)),
+        C=C,
+        gamma_ols=gamma_ols,
+        scale=scale,
+        **_of_design(prepared),
+    )
+
+
+def _of_design(prepared: Conditioned) -> dict[str, Any]:
+    """Return the statistics that do not depend on the response, by name."""
+    return {
+        "R": prepared.R,
+        "T": prepared.T,
+        "n": np.asarray(float(len(prepared.Q)), prepared.Q.dtype),
+        "log_weights": prepared.log_weights,
+        "blocks": tuple(term.blocks for term in prepared.terms),
+    }
 
 
 def conditioned_factors(theta: Theta, stats: SuffStats) -> list[Float[Array, "q q"]]:
