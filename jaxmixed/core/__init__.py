@@ -70,6 +70,7 @@ from ._simulate_stats import (
     sampler as sampler,
     simulate_stats as simulate_stats,
 )
+from ._stack import Stack as Stack, stack as stack
 from ._structure import Curvature as Curvature, Plan as Plan
 from ._suffstats import (
     SuffStats as SuffStats,

@@ -17,6 +17,17 @@ CHUNK = 2**22  # meetings of rows and entries held at a time
 class Couplings(eqx.Module):
     """Cross products of the levels of e with the D columns of the other factors."""
 
+    @property
+    @abc.abstractmethod
+    def lengths(self) -> tuple[int, ...]:
+        """Numbers of entries and pairs, where these are listed."""
+
+    @abc.abstractmethod
+    def extended(
+        self, n_levels: int, columns: Int[np.ndarray, " D"], n_columns: int, lengths: tuple[int, ...]
+    ) -> "Couplings":
+        """Return these couplings among more levels and columns, the old columns being the new `columns`."""
+
     @abc.abstractmethod
     def fill(self, K: Float[Array, "J q q"]) -> Float[Array, "D D"]:
         """Return the lower triangle of sum_j A_oj K_j A_jo."""
@@ -44,6 +55,17 @@ class DenseCouplings(Couplings):
     """A_eo as an array: when most levels of e meet most columns of the others."""
 
     A: Float[Array, "J q D"]
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        return ()
+
+    def extended(
+        self, n_levels: int, columns: Int[np.ndarray, " D"], n_columns: int, lengths: tuple[int, ...]
+    ) -> "DenseCouplings":
+        A = np.zeros((n_levels, self.A.shape[1], n_columns), self.A.dtype)
+        A[: len(self.A), :, columns] = self.A
+        return DenseCouplings(A)
 
     def fill(self, K: Float[Array, "J q q"]) -> Float[Array, "D D"]:
         flat = self.A.reshape(-1, self.A.shape[2])
@@ -94,6 +116,33 @@ class SparseCouplings(Couplings):
         cell = column[one] * D + column[other]
         products = (value[one][:, :, None] * value[other][:, None, :]).reshape(len(one), -1)
         return cls(_short(level), _short(column), value, _short(level[one]), _short(cell), products, J, D)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        return len(self.level), len(self.pair_level)
+
+    def extended(
+        self, n_levels: int, columns: Int[np.ndarray, " D"], n_columns: int, lengths: tuple[int, ...]
+    ) -> "SparseCouplings":
+        entries, pairs = lengths
+        one, other = np.divmod(self.pair_cell, self.n_columns)
+        cell = _short(columns[one] * n_columns + columns[other])
+
+        def lengthen(array: np.ndarray, length: int, value: int = 0) -> np.ndarray:
+            widths = [(0, length - len(array))] + [(0, 0)] * (array.ndim - 1)
+            return np.pad(array, widths, constant_values=value)
+
+        last = n_levels - 1  # entries stay sorted by level
+        return SparseCouplings(
+            lengthen(self.level, entries, last),
+            lengthen(_short(columns[self.column]), entries),
+            lengthen(self.value, entries),
+            lengthen(self.pair_level, pairs, last),
+            lengthen(cell, pairs),
+            lengthen(self.pair_value, pairs),
+            n_levels,
+            n_columns,
+        )
 
     def fill(self, K: Float[Array, "J q q"]) -> Float[Array, "D D"]:
         at_pairs = K.reshape(len(K), -1)[self.pair_level]

@@ -20,6 +20,7 @@ from ._couplings import Couplings
 from ._crossed_curvature import crossed_curvature
 from ._crossed_posterior import CrossedPosterior, crossed_posterior
 from ._dense import logdet_gram
+from ._patterns import pad_rows
 from ._structure import Between, Curvature, Directions, Factors, Levels, Reduced, between, eliminate
 from ._types import Array, namespace
 
@@ -68,6 +69,25 @@ class Crossed(Levels):
         return tuple(
             between(a_t, b_t[:, :, -1] ** 2, xp.ones_like(a_t[:, 0])) for a_t, b_t in zip(a, b, strict=True)
         )
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Levels of the eliminated factor and of each other one, and what the couplings count."""
+        return len(self.A), *(J for J, _ in self.sizes), *self.couplings.lengths
+
+    def extended(self, lengths: tuple[int, ...]) -> "Crossed":
+        J, others, counts = lengths[0], lengths[1 : len(self.order)], lengths[len(self.order) :]
+        sizes = tuple((more, q) for more, (_, q) in zip(others, self.sizes, strict=True))
+        first = np.cumsum([0, *(more * q for more, q in sizes)])
+        pairs = zip(first[:-1], self.sizes, strict=True)
+        columns = np.concatenate([start + np.arange(levels * q) for start, (levels, q) in pairs])
+        A_others = np.zeros((first[-1], first[-1]), self.A.dtype)
+        A_others[np.ix_(columns, columns)] = self.A_others
+        B_others = np.zeros((first[-1], self.B.shape[2]), self.B.dtype)
+        B_others[columns] = self.B_others
+        couplings = self.couplings.extended(J, columns, int(first[-1]), counts)
+        A, B = pad_rows(self.A, J), pad_rows(self.B, J)
+        return Crossed(A, B, couplings, A_others, B_others, sizes, self.order)
 
     def reduce(self, factors: Factors, C: Float[Array, "c c"]) -> Reduced:
         return self.solve(factors, C).reduced

@@ -14,12 +14,15 @@ pattern, whose products may be replaced by any others with the same cross produc
 their QR decomposition.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import equinox as eqx
+import numpy as np
 from jaxtyping import Float, Int
 
 from ._nested_posterior import NestedPosterior
+from ._patterns import pad_rows
 from ._structure import Between, Factors, Levels, Reduced, Structure, between, eliminate
 from ._types import Array, namespace, segment_sum
 
@@ -32,7 +35,7 @@ class Nested(Levels):
     rows
         For each factor F, shape (slots, q, q + outer q's + c).
     slots
-        For each factor, the slot of every level.
+        For each factor, the slot of every level; nothing where it has been extended.
     parents
         For each factor but the outermost, the slot of every slot's parent, or `None` for equal blocks.
     order
@@ -46,6 +49,21 @@ class Nested(Levels):
 
     def between(self) -> tuple[Between, ...]:
         return _between_all(self.rows, self.order, None)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        return tuple(map(len, self.rows))
+
+    def extended(self, lengths: tuple[int, ...]) -> "Nested":
+        """Extend it, every slot naming its parent; which level a slot is of is lost."""
+        rows = tuple(pad_rows(row, size) for row, size in zip(self.rows, lengths, strict=True))
+        parents = []
+        for parent, own, above, size in zip(
+            self.parents, self.lengths, self.lengths[1:], lengths, strict=False
+        ):
+            known = np.arange(own) // (own // above) if parent is None else parent
+            parents.append(pad_rows(known.astype(np.int32), size))
+        return Nested(rows, (), tuple(parents), self.order)
 
     def reduce(self, factors: Factors, C: Float[Array, "c c"]) -> Reduced:
         return _eliminate_all(self.rows, self.parents, self.order, factors, C).reduced
@@ -67,6 +85,23 @@ class NestedPatterns(Structure):
 
     def between(self) -> tuple[Between, ...]:
         return _between_all(self.rows, self.order, self.counts)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Number of outermost slots, and of slots in the families of each further factor, going inwards."""
+        slots = [1, *map(len, reversed(self.rows))]
+        return tuple(own // above for above, own in pairwise(slots))
+
+    def extended(self, lengths: tuple[int, ...]) -> "NestedPatterns":
+        def extend(array: np.ndarray, depth: int) -> np.ndarray:
+            by_family = array.reshape(*self.lengths[:depth], *array.shape[1:])
+            for axis, size in enumerate(lengths[:depth]):
+                by_family = pad_rows(by_family, size, axis)
+            return by_family.reshape(-1, *array.shape[1:])
+
+        depths = range(len(self.rows), 0, -1)
+        counts, rows = (tuple(map(extend, part, depths)) for part in (self.counts, self.rows))
+        return NestedPatterns(counts, rows, self.order)
 
     def reduce(self, factors: Factors, C: Float[Array, "c c"]) -> Reduced:
         parents = (None,) * (len(self.rows) - 1)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from jaxtyping import Float
 
+from ._patterns import pad_rows
 from ._structure import (
     Between,
     Curvature,
@@ -39,6 +40,13 @@ class OneFactor(Levels):
         xp = namespace(self.A, self.B)
         a = xp.diagonal(self.A, axis1=1, axis2=2)
         return (between(a, self.B[:, :, -1] ** 2, xp.ones_like(a[:, 0])),)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        return (len(self.A),)
+
+    def extended(self, lengths: tuple[int, ...]) -> "OneFactor":
+        return OneFactor(pad_rows(self.A, *lengths), pad_rows(self.B, *lengths))
 
     def reduce(self, factors: Factors, C: Float[Array, "c c"]) -> Reduced:
         return self.posterior(factors, C).reduced
@@ -94,6 +102,13 @@ class Patterns(Structure):
         xp = namespace(self.A, self.G)
         a = xp.diagonal(self.A, axis1=1, axis2=2)
         return (between(a, xp.diagonal(self.G[..., -1, -1], axis1=1, axis2=2), self.counts),)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        return (len(self.A),)
+
+    def extended(self, lengths: tuple[int, ...]) -> "Patterns":
+        return Patterns(*(pad_rows(part, *lengths) for part in (self.counts, self.A, self.G)))
 
     def reduce(self, factors: Factors, C: Float[Array, "c c"]) -> Reduced:
         logdet, K = eliminate(factors[0], self.A)

@@ -87,7 +87,6 @@ class OneFactorPlan(Plan):
             G = segment_sum(flat[:, :, None] * flat[:, None, :], merged.pattern, U)
         return Patterns(merged.counts, merged.A, G.reshape(U, q, c, q, c).transpose(0, 1, 3, 2, 4))
 
-
     def merge_many(self, fixed: Products, own: Products) -> OneFactor | Patterns:
         if self.merged is None:
             return self._padded(*side_by_side(fixed, own))

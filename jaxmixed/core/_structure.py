@@ -97,6 +97,18 @@ class Structure(eqx.Module):
     def reduce(self, factors: Factors, C: Float[Array, "c c"]) -> Reduced:
         """Eliminate all random effects at the given Lambda of each factor."""
 
+    @property
+    @abc.abstractmethod
+    def lengths(self) -> tuple[int, ...]:
+        """Lengths in which data sets of one model differ: of levels, patterns, families, entries."""
+
+    @abc.abstractmethod
+    def extended(self, lengths: tuple[int, ...]) -> "Structure":
+        """Return this structure with larger lengths: levels without rows add nothing to any sum.
+
+        On NumPy arrays. What is returned answers `between`, `reduce` and `curvature`.
+        """
+
     def curvature(self, factors: Factors, directions: Directions, C: Float[Array, "c c"]) -> Curvature:
         """Eliminate as `reduce` does, and differentiate twice along symmetric directions of Psi.
 
