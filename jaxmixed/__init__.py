@@ -15,16 +15,20 @@ from .frame._errors import (
     SingularClusterWarning as SingularClusterWarning,
     SingularFitWarning as SingularFitWarning,
 )
+from .frame._fit_by import fit_by as fit_by
+from .frame._fit_many import fit_many as fit_many
 from .frame._influence import Influence as Influence
 from .frame._lm import LmResult as LmResult, lm as lm
 from .frame._lm_by import LmByResult as LmByResult, lm_by as lm_by
 from .frame._make_design import between as between, make_design as make_design, nested as nested
+from .frame._many import FitMany as FitMany
 from .frame._model import lmer as lmer
 from .frame._power import power as power
 from .frame._power_curve import PowerCurve as PowerCurve, power_curve as power_curve
 from .frame._profile import Profile as Profile
 from .frame._result import LmerResult as LmerResult
 from .frame._scenario import Scenario as Scenario, scenario as scenario
+from .frame._saved import SavedFits as SavedFits
 from .frame._side_by_side import Comparison as Comparison, compare as compare
 from .frame._simulate_study import Study as Study, simulate_study as simulate_study
 from .frame._term_tests import WaldTest as WaldTest

@@ -52,7 +52,7 @@ def deletions(prepared: Conditioned, plan: Plan, y: Float[np.ndarray, " n"], fac
     if isinstance(plan, OneFactorPlan):
         if plan.merged is None:
             return OfOneFactor(*shared, np.arange(term.n_levels))
-        return OfPattern(*shared, plan.merged.pattern, plan.attach(V).B)
+        return OfPattern(*shared, plan.merged.pattern, *plan.products(V))
     return OfNested(*shared, *_of_nested(plan, V, factor)) if isinstance(plan, NestedPlan) else None
 
 

@@ -1,6 +1,6 @@
 """Merging families of nested factors that agree in their z's: what they add to S is quadratic.
 
-The products of an outermost level with [X y], those of its descendants included, are one row of P = [P_X P_y].
+The products of an outermost level with [X y], those of its descendants included, are a row of P = [P_X P_y].
 The levels of a pattern add the same quadratic form in their rows, which may therefore be replaced by any
 others with the same cross products: where there are more levels than columns, by R of P = Q R,
 
@@ -74,7 +74,7 @@ def merge_families(
 
 def _triangle(X: Float[np.ndarray, "m a"], Y: Float[np.ndarray, "R m b"]):
     """Return fewer rows with the cross products of [X Y], in two parts, if there are more than columns."""
-    (R, m, b), a = Y.shape, X.shape[1]
+    (_, m, b), a = Y.shape, X.shape[1]
     if m <= a + b:
         return X, Y
     Q, R_X = np.linalg.qr(X)

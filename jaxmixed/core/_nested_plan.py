@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
-import equinox as eqx
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -12,7 +11,7 @@ from ._nested import Nested, NestedPatterns
 from ._nested_merge import merge_families
 from ._patterns import bucket, pad_rows, same_rows
 from ._products import level_products
-from ._structure import Plan, Products
+from ._structure import Plan, Products, Structure
 from ._types import Array, namespace
 
 MOST_PADDING = 3  # slots for each level, beyond which families are not padded
@@ -82,15 +81,20 @@ class NestedPlan(Plan):
     def levels(self, products: Products) -> Nested:
         return Nested(_beside(self.own, products), self.slots, self.parents, self.order)
 
-    def merge(self, products: Products) -> Nested | NestedPatterns:
+    def merge(self, products: Products) -> Structure:
         if self.pattern is None:
             return self.levels(products)
-        one = self.merge_many(tuple(P[..., :-1] for P in products), tuple(P[..., -1:] for P in products))
-        return eqx.tree_at(lambda s: s.rows, one, tuple(rows[0] for rows in one.rows))
+        only = self._merged(tuple(P[..., :-1] for P in products), tuple(P[..., -1:] for P in products))
+        return NestedPatterns(only.counts, tuple(rows[0] for rows in only.rows), self.order)
 
-    def merge_many(self, fixed: Products, own: Products) -> Nested | NestedPatterns:
+    def merge_many(self, fixed: Products, own: Products) -> Structure:
         if self.pattern is None:
             return super().merge_many(fixed, own)
+        return self._merged(fixed, own)
+
+    def _merged(self, fixed: Products, own: Products) -> NestedPatterns:
+        """Merge families, for each of several responses, and pad to a number that recurs."""
+        assert self.pattern is not None
         J = self.n_slots[-1]
         merged = merge_families(self.pattern, fixed, own, J)
         size, counts, lent, products = bucket(len(merged.chosen)), [], [], []

@@ -91,7 +91,7 @@ class OneFactorPlan(Plan):
         if self.merged is None:
             return self._padded(*side_by_side(fixed, own))
         (X,), (Y,), merged = fixed, own, self.merged
-        (J, q, R), p, U = Y.shape, X.shape[2], len(merged.counts)
+        (_, q, R), p, U = Y.shape, X.shape[2], len(merged.counts)
         in_order = np.argsort(merged.pattern, kind="stable")
         ends = np.cumsum(np.bincount(merged.pattern))
         G = np.zeros((R, U, q, q, p + 1, p + 1), Y.dtype)

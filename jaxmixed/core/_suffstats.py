@@ -167,7 +167,8 @@ def assemble_many(
     gamma_ols, scale = np.empty((Y.shape[1], p)), np.empty(Y.shape[1])
     for first in range(0, Y.shape[1], at_once):
         block = slice(first, first + at_once)
-        response = condition_response(prepared, np.ascontiguousarray(Y[:, block]))
+        with np.errstate(invalid="ignore"):
+            response = condition_response(prepared, np.ascontiguousarray(Y[:, block]))
         for total, part in zip(own, plan.products(response.u), strict=True):
             total[..., block] = part
         C[block, :p, p] = C[block, p, :p] = (Q.T @ response.u).T

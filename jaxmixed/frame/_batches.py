@@ -5,7 +5,7 @@ statistics of B fits -> core.fit_batch -> theta -> Fits (estimates), t_tests (te
 
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
@@ -78,24 +78,42 @@ def in_pieces(
 ) -> list[T]:
     """Return work(first, count) of consecutive pieces of n things, `at_once` to a piece.
 
+    An interrupt returns what is done, as in `gathered`.
+    """
+
+    def each() -> Iterator[tuple[T, int]]:
+        for first in range(0, n, at_once):
+            count = min(at_once, n - first)
+            yield work(first, count), count
+
+    return gathered(each(), n, progress, unit)
+
+
+def gathered(pieces: Iterable[tuple[T, int]], n: int | None, progress: bool, unit: str) -> list[T]:
+    """Return pieces, each given with the number of things it is of; there are n in all, if it is known.
+
     A bar shows progress on terminals. An interrupt (Ctrl-C) ends the loop with a warning, and what is done
     is returned, if anything is.
     """
-    pieces: list[T] = []
+    found: list[T] = []
+    done = 0
     with tqdm(total=n, unit=unit, disable=None if progress else True, leave=False) as bar:
         try:
-            for first in range(0, n, at_once):
-                count = min(at_once, n - first)
-                pieces.append(work(first, count))
+            for piece, count in pieces:
+                found.append(piece)
+                done += count
                 bar.update(count)
         except KeyboardInterrupt:
-            if not pieces:
+            if not found:
                 raise
-            done = at_once * len(pieces)
+            total = "" if n is None else f" of {n}"
+            caller_of_the_fits = 5  # gathered, in_pieces, the function that fits, its method, their caller
             warnings.warn(
-                f"Interrupted: {done} of {n} were done and are kept.", InterruptedWarning, stacklevel=4
+                f"Interrupted: {done}{total} were done and are kept.",
+                InterruptedWarning,
+                stacklevel=caller_of_the_fits,
             )
-    return pieces
+    return found
 
 
 def axes_of(stats: core.SuffStats, names: tuple[str, ...]) -> Any:

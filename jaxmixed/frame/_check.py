@@ -28,6 +28,12 @@ def check_bars(parsed: ParsedFormula, random: bool) -> None:
         )
 
 
+def check_reml(reml: Any) -> None:
+    """Check that the choice between restricted likelihood and likelihood is one."""
+    if not isinstance(reml, bool):
+        raise DataError(f"reml is {reml!r}; expected True for REML or False for maximum likelihood.")
+
+
 def check_response(y: np.ndarray, offset: np.ndarray | None, name: str) -> None:
     """Check that the response varies."""
     adjusted = y if offset is None else y - offset

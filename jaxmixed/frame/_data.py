@@ -45,7 +45,7 @@ class ModelFrame:
     design
         Response, matrices, codes, weights and offset as NumPy float64 (codes int64).
     response
-        Name of the response.
+        Name of the response; empty if the formula is one-sided.
     fixed_names
         Names of the columns of `design.X`.
     aliased
@@ -101,6 +101,7 @@ def model_frame(
     offset: Any = None,
     context: Mapping[str, Any] | None = None,
     random: bool = True,
+    one_sided: bool = False,
 ) -> ModelFrame:
     """Read a model from a formula and a data frame.
 
@@ -123,6 +124,8 @@ def model_frame(
         Further names, variables and functions, that the formula may use; columns come first.
     random
         Whether the formula must have random terms (a mixed model) or none (a regression).
+    one_sided
+        Whether the formula has no response: zeros stand for one in the design.
 
     Raises
     ------
@@ -133,7 +136,7 @@ def model_frame(
     -----
     DroppedRowsWarning, AliasedColumnsWarning
     """
-    parsed = parse(formula)
+    parsed = parse(formula, one_sided)
     check.check_bars(parsed, random)
     source, context = open_data(data), dict(context or {})
     parts = tuple(dict.fromkeys([parsed.fixed, *(bar.columns for bar in parsed.bars)]))
@@ -154,8 +157,10 @@ def model_frame(
     frame = covariate_frame(columns, variables.in_calls, n)
     state: dict = {}
     total = add_offsets(parsed.offsets, frame, None if given is None else given[kept], context, state)
-    y = response(parsed.response, columns, frame, context)
-    check.check_response(y, total, plain(parsed.response))
+    y = np.zeros(n)
+    if not one_sided:
+        y = response(parsed.response, columns, frame, context)
+        check.check_response(y, total, plain(parsed.response))
 
     matrices, specs = build_matrices(parts, compiled, frame, context)
     for matrix in matrices.values():

@@ -52,7 +52,7 @@ class ParsedFormula:
     text
         The formula as given.
     response
-        Name of a column, or a Python expression.
+        Name of a column, or a Python expression; empty in a one-sided formula.
     fixed
         Right-hand side for formulaic, its intercept written out: "1 + Days".
     offsets
@@ -68,7 +68,7 @@ class ParsedFormula:
     bars: tuple[Bar, ...]
 
 
-def parse(formula: str) -> ParsedFormula:
+def parse(formula: str, one_sided: bool = False) -> ParsedFormula:
     """Split a formula in lme4's language into its parts.
 
     Parameters
@@ -77,6 +77,8 @@ def parse(formula: str) -> ParsedFormula:
         Such as "y ~ x + (1 + x | school/pupil)". R's spellings are translated: `I(x^2)`,
         `factor(x)`, `TRUE`. Names with spaces go into backticks. A formula is code, evaluated as
         Python when it meets data: it must not come from a stranger.
+    one_sided
+        Whether the responses come from elsewhere, and nothing must stand before the '~'.
 
     Raises
     ------
@@ -91,19 +93,24 @@ def parse(formula: str) -> ParsedFormula:
     if not isinstance(formula, str):
         raise FormulaError(
             f"formula is {_shown(formula)}, of type {type(formula).__name__}; "
-            f"expected a string such as 'y ~ x + (1 | g)'."
+            f"expected a string such as '{'' if one_sided else 'y '}~ x + (1 | g)'."
         )
-    return _parse(formula)
+    return _parse(formula, one_sided)
 
 
 @lru_cache(maxsize=256)
-def _parse(formula: str) -> ParsedFormula:
+def _parse(formula: str, one_sided: bool) -> ParsedFormula:
     sides = split(formula, "~")
     if len(sides) != 2:
         found = "no '~'" if len(sides) == 1 else f"{len(sides) - 1} '~'"
         raise FormulaError(f"Found {found} in {formula!r}; expected one, as in 'y ~ x + (1 | g)'.")
     response, rhs = sides
-    if not response:
+    if response and one_sided:
+        raise FormulaError(
+            f"Found the response {response!r} before the '~' in {formula!r}; expected nothing there, as the "
+            f"responses are an argument of their own, so write {formula[formula.index('~') :]!r}."
+        )
+    if not response and not one_sided:
         raise FormulaError(f"No response before the '~' in {formula!r}; name it, as in 'y ~ x + (1 | g)'.")
     if not rhs:
         raise FormulaError(f"Nothing after the '~' in {formula!r}; write '1' for an intercept alone.")
@@ -119,9 +126,8 @@ def _parse(formula: str) -> ParsedFormula:
             offsets.append(expression(match[1]))
         else:
             fixed.append((sign, term))
-    return ParsedFormula(
-        formula, expression(response), right_hand_side(fixed, formula), tuple(offsets), tuple(bars)
-    )
+    left = expression(response) if response else ""
+    return ParsedFormula(formula, left, right_hand_side(fixed, formula), tuple(offsets), tuple(bars))
 
 
 def split_bare(text: str) -> str:

@@ -1,6 +1,9 @@
 """What variance parameters are called: "sd(Days | Subject)", "cor(Intercept, Days | Subject)", "sigma"."""
 
+from typing import Protocol
+
 from ._data import ModelFrame
+from ._groups import GroupLabels
 
 SYMBOLS = {
     "theta": ("theta", "theta", "sigma"),
@@ -9,7 +12,16 @@ SYMBOLS = {
 }
 
 
-def variance_labels(frame: ModelFrame, scale: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+class Grouped(Protocol):
+    """A model, or a part of one, with labels of its random terms."""
+
+    @property
+    def groups(self) -> tuple[GroupLabels, ...]:
+        """Labels of each grouping factor."""
+        ...
+
+
+def variance_labels(frame: Grouped, scale: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return a label and a kind for each variance parameter, in theta's order and sigma last."""
     single, pair, last = SYMBOLS[scale]
     labels, kinds = [], []

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._columns import Factor, listed, open_data, read_factor, unknown_column
+from ._clusters import read_clusters
+from ._columns import listed
 from ._data import model_frame
-from ._errors import DataError, DroppedRowsWarning, SingularClusterWarning
+from ._errors import DroppedRowsWarning, SingularClusterWarning
 from ._least_squares import LeastSquares, least_squares
 
 # What `status` says of a cluster.
@@ -92,7 +93,7 @@ def lm_by(formula: str, data: Any, by: str) -> LmByResult:
     310         203.48   6.11
     """
     frame = model_frame(formula, data, random=False)
-    clusters = _clusters(data, by)
+    clusters = read_clusters(data, by)
     kept = clusters.codes[frame.kept]
     used = kept >= 0
     design = frame.design
@@ -101,20 +102,6 @@ def lm_by(formula: str, data: Any, by: str) -> LmByResult:
     result = _result(formula, by, fit, frame.fixed_names, clusters.levels.rename(by))
     _warn(result, int((~used).sum()), by)
     return result
-
-
-def _clusters(data: Any, by: str) -> Factor:
-    source = open_data(data)
-    if not isinstance(by, str):
-        raise DataError(f"by is {by!r}, of type {type(by).__name__}; expected the name of one column.")
-    if by not in source:
-        raise unknown_column(by, source.columns, "by")
-    factor = read_factor(source.read(by)).observed()
-    if not len(factor.levels):
-        raise DataError(
-            f"by names the column {by!r}, all of whose values are missing; expected a cluster in each row."
-        )
-    return factor
 
 
 def _result(formula: str, by: str, fit: LeastSquares, names: tuple[str, ...], index: pd.Index) -> LmByResult:

@@ -84,6 +84,12 @@ def compile_parts(parts: tuple[str, ...]) -> tuple[Any, tuple[tuple[str, bool], 
     return _structured(formulas) if formulas else None, tuple(names.items())
 
 
+def expressions(formula: Any) -> tuple[str, ...]:
+    """Return the Python expressions of a structured formula, or of none."""
+    factors = [] if formula is None else _factors([formula])
+    return tuple(item.expr for item in factors if item.eval_method.value == "python")
+
+
 def _structured(parts: Mapping[str, Any]) -> Any:
     return cast(Any, Formula)(**parts)  # a metaclass makes it a `StructuredFormula`
 

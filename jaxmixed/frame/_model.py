@@ -7,8 +7,8 @@ import jax
 
 from jaxmixed import core
 
+from ._check import check_reml
 from ._data import model_frame
-from ._errors import DataError
 from ._result import LmerResult, fit_response
 
 
@@ -69,8 +69,7 @@ def lmer(
     Days          10.467
     Name: estimate, dtype: float64
     """
-    if not isinstance(reml, bool):
-        raise DataError(f"reml is {reml!r}; expected True for REML or False for maximum likelihood.")
+    check_reml(reml)
     frame = model_frame(formula, data, weights, offset, context)
     for array in jax.tree.leaves(frame.design):
         array.setflags(write=False)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from jaxmixed import core
 
-from ..core._one_factor import OneFactorPlan
+from ..core._one_factor_plan import OneFactorPlan
 from . import _check as check
 from ._columns import open_data
 from ._data import ModelFrame, model_frame

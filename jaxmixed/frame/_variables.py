@@ -54,7 +54,7 @@ def find_variables(
     factors = dict.fromkeys(factor for bar in parsed.bars for factor in bar.group)
     expressions = [factor for factor in factors if not NAME.fullmatch(factor)]
     other, in_calls = [], {name for name, in_call in used if in_call}
-    for expression in [parsed.response, *parsed.offsets, *expressions]:
+    for expression in filter(None, [parsed.response, *parsed.offsets, *expressions]):
         other += names_in(expression)
         in_calls |= set() if NAME.fullmatch(expression) else set(names_in(expression))
     grouping = [plain(factor) for factor in factors if NAME.fullmatch(factor)]
