@@ -1,8 +1,8 @@
 """Many responses as blocks of columns, from a frame, an array, names of columns, or blocks one by one."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,9 +71,10 @@ def read_responses(responses: Any, source: Source) -> Responses:
                 raise DataError(f"responses holds {name!r}, of type {type(name).__name__}; {FORMS}.")
             if name not in source:
                 raise unknown_column(name, source.columns, "responses")
-        repeated = listed(dict.fromkeys(name for name in names if names.count(name) > 1))
-        if repeated:
-            raise DataError(f"responses names {repeated} more than once; expected each column once.")
+        repeated = pd.Index(names)[pd.Index(names).duplicated()].unique()
+        if len(repeated):
+            raise DataError(f"responses names {listed(repeated)} twice; expected each column once.")
+        _check_numeric(names, source)
         return Responses(names, source, _at_least_one(len(names)))
     try:
         frame = open_data(responses, "responses")
@@ -82,9 +83,19 @@ def read_responses(responses: Any, source: Source) -> Responses:
             raise
         raise DataError(f"responses is of type {type(responses).__name__}; {FORMS}.") from None
     _check_frame(frame, source)
-    return Responses(
-        frame if not isinstance(responses, pd.DataFrame) else responses, source, len(frame.columns)
-    )
+    if isinstance(responses, pd.DataFrame):
+        _check_numeric(responses, source)
+        return Responses(responses, source, len(frame.columns))
+    return Responses(frame, source, len(frame.columns))
+
+
+def _check_numeric(given: Any, source: Source) -> None:
+    """Check columns that may hold something else than numbers, before any is fitted."""
+    read, names = _reader(given, source)
+    for name in names:
+        values = read(name)
+        if not _is_plain(values.dtype):
+            _numbers(values, name)
 
 
 def _at_least_one(count: int) -> int:
@@ -125,17 +136,24 @@ def _block(given: Any, columns: slice, source: Source, first: int) -> Block:
     if isinstance(given, np.ndarray):
         values = np.asarray(given[:, columns], np.float64)
         return Block(_numbered(first, values.shape[1]), values)
-    if isinstance(given, pd.DataFrame):
+    if isinstance(given, pd.DataFrame) and all(map(_is_plain, given.dtypes.iloc[columns])):
         part = given.iloc[:, columns]
-        if all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in part.dtypes):
-            return Block(_named(part.columns), part.to_numpy(np.float64))
-        given = Source(given.columns, given.index, lambda name: cast(pd.Series, given[name]), True)
-    if isinstance(given, Source):
-        source, names = given, list(given.columns[columns])
-        read = source.get
-    else:
-        names, read = given[columns], source.read
+        return Block(_named(part.columns), part.to_numpy(np.float64))
+    read, names = _reader(given, source)
+    names = names[columns]
     return Block(_named(pd.Index(names)), np.column_stack([_numbers(read(name), name) for name in names]))
+
+
+def _is_plain(dtype: Any) -> bool:
+    """Tell whether values of a type are numbers of NumPy's own."""
+    return isinstance(dtype, np.dtype) and dtype.kind in "biuf"
+
+
+def _reader(given: Any, source: Source) -> tuple[Callable[[Any], pd.Series], list[Any]]:
+    """Return what reads a column by name, and all names."""
+    if isinstance(given, pd.DataFrame):
+        return given.__getitem__, list(given.columns)
+    return (given.get, list(given.columns)) if isinstance(given, Source) else (source.read, given)
 
 
 def _numbers(values: pd.Series, name: Any) -> np.ndarray:
