@@ -91,7 +91,7 @@ def condition_response(conditioned: Conditioned, y: Float[Array, "n *R"]) -> Res
     residual = y - Q @ first
     second = Q.T @ residual
     residual = residual - Q @ second
-    mean_square = (residual**2).mean(0)
+    mean_square = xp.einsum("n...,n...->...", residual, residual) / len(residual)
     scale = xp.where(mean_square > 0, xp.sqrt(xp.where(mean_square > 0, mean_square, 1.0)), 1.0)
     return Response(residual / scale, first + second, scale)
 

@@ -172,7 +172,7 @@ def assemble_many(
         for total, part in zip(own, plan.products(response.u), strict=True):
             total[..., block] = part
         C[block, :p, p] = C[block, p, :p] = (Q.T @ response.u).T
-        C[block, p, p] = (response.u**2).sum(0)
+        C[block, p, p] = np.einsum("nr,nr->r", response.u, response.u)
         gamma_ols[block], scale[block] = response.gamma_ols.T, response.scale
     return SuffStats(
         structure=plan.merge_many(fixed, own) if compress else plan.levels(side_by_side(fixed, own)),

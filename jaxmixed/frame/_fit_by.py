@@ -79,8 +79,8 @@ def fit_by(
     >>> fits.params.round(1)
            Intercept  Days
     half
-    early      253.8   7.7
-    late       241.5  12.1
+    early      255.1   8.2
+    late       249.0  10.9
     """
     check_reml(reml)
     check_ddf(ddf, reml)

@@ -90,13 +90,11 @@ class OneDesign:
         kept, n_rows = self.frame.kept, len(block.values)
         Y = block.values if len(kept) == n_rows else block.values[kept]
         n, R = Y.shape
-        missing = np.isnan(Y)
-        incomplete = np.flatnonzero(missing.any(axis=0))
-        nobs = n - missing.sum(axis=0)
-        complete = np.setdiff1d(np.arange(R), incomplete)
-        found = [self._complete(Y, complete)]
-        for columns in _alike(missing[:, incomplete]):
-            found.append(self._incomplete(Y, incomplete[columns]))
+        incomplete, missing = _incomplete(Y)
+        nobs = np.full(R, n)
+        nobs[incomplete] -= missing.sum(axis=0)
+        found = [self._complete(Y, np.setdiff1d(np.arange(R), incomplete))]
+        found += [self._incomplete(Y, incomplete[columns]) for columns in _alike(missing)]
         fitted = [one for f in found for one in f.fitted]
         fitted += fit_jobs([job for f in found for job in f.jobs], self.reml, self.ddf)
         refused = {column: reason for f in found for column, reason in f.refused.items()}
@@ -113,11 +111,11 @@ class OneDesign:
         """Fit responses that miss the same rows, as a design without them."""
         rows = np.flatnonzero(~np.isnan(Y[:, columns[0]]))
         if len(rows) == 0:
-            return Found([], [], dict.fromkeys(columns, MISSING))
+            return Found([], [], dict.fromkeys(columns.tolist(), MISSING))
         try:
             part = subset(self.frame, rows)
         except DataError as error:
-            return Found([], [], dict.fromkeys(columns, str(error)))
+            return Found([], [], dict.fromkeys(columns.tolist(), str(error)))
         prepared = core.condition(part.design)
         names = Names(part.terms, variance_labels(part, "sdcor")[0], part.aliased)
         return self._together(prepared, core.plan(prepared), Y[np.ix_(rows, columns)], columns, names, FEW)
@@ -141,6 +139,15 @@ class OneDesign:
         stats = stats if len(good) == Y.shape[1] else _take(stats, good)
         lanes = fit_lanes(stats, BY_RESPONSE, self.reml, self.ddf)
         return Found([Fitted(columns[good], lanes, names)], [], refused)
+
+
+def _incomplete(Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the columns with missing values, and where these are in them."""
+    with np.errstate(all="ignore"):  # a sum reads each number once and is NaN if any is
+        odd = np.flatnonzero(~np.isfinite(np.ones(len(Y)) @ Y))
+    missing = np.isnan(Y[:, odd])
+    some = missing.any(axis=0)
+    return odd[some], missing[:, some]
 
 
 def _alike(missing: np.ndarray) -> list[np.ndarray]:

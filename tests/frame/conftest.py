@@ -61,6 +61,25 @@ def correlated_fit() -> jm.LmerResult:
     return quietly("angle ~ recipe + temp + (recipe | replicate)", jm.datasets.load("cake"))
 
 
+@pytest.fixture
+def compiled():
+    """Return a list that grows by one whenever a program is compiled."""
+    import jax
+
+    programs = []
+
+    def listen(event, duration, **_):
+        if "backend_compile" in event:
+            programs.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    jax.jit(lambda x: x + len(programs))(1.0)
+    assert len(programs) == 1, "the events of compilations have another name"
+    programs.clear()
+    yield programs
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
 # Frames in which only the right-hand side means anything.
 
 
