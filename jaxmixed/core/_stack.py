@@ -75,6 +75,6 @@ def _rounded(stats: SuffStats) -> SuffStats:
 
 
 def _generous(length: int) -> int:
-    """Return 1, 4, 16, 64, 128, 256, ..., none less than the length."""
-    power = (length - 1).bit_length() if length else 0
+    """Return 4, 16, 64, 128, 256, ..., none less than the length."""
+    power = max(2, (length - 1).bit_length())
     return 1 << (power + power % 2 if length <= COARSE else power)
