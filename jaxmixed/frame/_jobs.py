@@ -9,7 +9,7 @@ import pandas as pd
 
 from jaxmixed import core
 
-from ._lanes import Lanes, fit_lanes
+from ._fit_lanes import Lanes, fit_lanes
 from ._many import CONVERGED, STATISTICS, FitMany
 
 

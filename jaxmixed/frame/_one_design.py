@@ -19,9 +19,9 @@ from ._batches import BY_RESPONSE, axes_of
 from ._check import ROUNDING
 from ._data import ModelFrame
 from ._errors import DataError
+from ._fit_lanes import fit_lanes
 from ._jobs import Fitted, Job, Names, Rows, fit_jobs, tabulate
 from ._labels import variance_labels
-from ._lanes import fit_lanes
 from ._many import FitMany
 from ._responses import Block, Responses
 from ._subset import subset
@@ -83,7 +83,7 @@ class OneDesign:
         """Return how many responses to hold at a time, a power of two."""
         n = len(self._prepared.Q)
         one = core.assemble(self._prepared, self._plan, np.arange(n, dtype=float), compress=True)
-        numbers = n + sum(leaf.size for leaf in jax.tree.leaves((one.structure, one.C)))
+        numbers = n + core.numbers_in((one.structure, one.C))
         return 1 << int(np.clip(NUMBERS // numbers, 1, MOST)).bit_length() - 1
 
     def _fit(self, block: Block) -> FitMany:

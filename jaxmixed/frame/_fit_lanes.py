@@ -7,18 +7,16 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxmixed import core
 
-from ._batches import axes_of, options
+from ._batches import axes_of
 from ._references import by_method
 from ._statistics import DEGENERATE, FLAT, SINGULAR
-
-# Lanes are read so many at a time, whatever their number: one program for each shape.
-AT_MOST, NUMBERS = 1024, 2**20
 
 
 class Lanes(NamedTuple):
@@ -78,8 +76,11 @@ def fit_lanes(stats: core.SuffStats, names: tuple[str, ...] | None, reml: bool, 
         Likelihood, and method of the tests.
     """
     with jax.enable_x64(True):
-        found = core.fit_batch(stats, _axes(stats, names), reml)
-        read = _read(found.theta, stats, names, reml, ddf)
+        axes = 0 if names is None else axes_of(stats, names)
+        found = core.fit_batch(stats, axes, reml)
+        own, shared = core.separate(stats, axes)
+        lanes, program = core.lanes_of_a_call(core.numbers_in(own) // len(found.theta)), _program(reml, ddf)
+        read = core.in_lanes(lambda each: program(*each, shared), (found.theta, own), lanes)
     return Lanes(
         found.theta,
         read.sdcor,
@@ -101,35 +102,12 @@ def _in_words(found: core.Fit, read: _Reading) -> np.ndarray:
     return np.where(read.largest > DEGENERATE, "the residual variance is all but zero", ended)
 
 
-def _axes(stats: core.SuffStats, names: tuple[str, ...] | None) -> Any:
-    return 0 if names is None else axes_of(stats, names)
-
-
-def _read(theta: np.ndarray, stats: core.SuffStats, names, reml: bool, ddf: str) -> _Reading:
-    """Call the program on as many lanes at a time as it is made for, the last call's filled up."""
-    axes = jax.tree.broadcast(_axes(stats, names), stats, is_leaf=lambda axis: axis is None)
-    size, batched = len(theta), [axis is not None for axis in jax.tree.leaves(axes, is_leaf=_is_none)]
-    leaves, tree = jax.tree.flatten(stats)
-    numbers = sum(np.size(leaf[0] if own else leaf) for leaf, own in zip(leaves, batched, strict=True))
-    width = 1 << int(np.clip(NUMBERS // numbers, 8, AT_MOST)).bit_length() - 1
-    program, pieces = _program(names, reml, ddf), []
-    for first in range(0, size, width):
-        lanes = np.minimum(np.arange(first, first + width), size - 1)
-        some = [leaf[lanes] if own else leaf for leaf, own in zip(leaves, batched, strict=True)]
-        read = program(theta[lanes], jax.tree.unflatten(tree, some))
-        pieces.append([np.asarray(part)[: size - first] for part in read])
-    return _Reading(*map(np.concatenate, zip(*pieces, strict=True)))
-
-
-def _is_none(axis: Any) -> bool:
-    return axis is None
-
-
 @functools.cache
-def _program(names: tuple[str, ...] | None, reml: bool, ddf: str) -> Callable[..., _Reading]:
+def _program(reml: bool, ddf: str) -> Callable[..., _Reading]:
     """Compile the reading of many fits; p values are left to SciPy, which is faster."""
 
-    def one(theta, stats):
+    def one(theta, own, shared):
+        stats = eqx.combine(own, shared)
         tests = by_method(ddf, theta, stats, reml).t_test(jnp.eye(stats.p, dtype=theta.dtype))
         found = core.estimates(theta, stats, reml)
         factors = core.conditioned_factors(theta, stats)
@@ -141,7 +119,4 @@ def _program(names: tuple[str, ...] | None, reml: bool, ddf: str) -> Callable[..
             jnp.stack([jnp.abs(factor).max() for factor in factors]).max(),
         )
 
-    def many(theta, stats):
-        return jax.vmap(one, in_axes=(0, _axes(stats, names)))(theta, stats)
-
-    return jax.jit(many, compiler_options=options())
+    return jax.jit(jax.vmap(one, in_axes=(0, 0, None)), compiler_options=core.quick())
