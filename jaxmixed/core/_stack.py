@@ -52,7 +52,7 @@ def stack(each: Sequence[SuffStats]) -> list[Stack]:
     >>> def stats(sizes):
     ...     group, n = np.repeat(np.arange(len(sizes)), sizes), sum(sizes)
     ...     term = core.RandomTerm(np.ones((n, 1)), group, len(sizes), (1,))
-    ...     return core.compress(core.Design(np.arange(n) % 7.0, np.ones((n, 1)), (term,)))
+    ...     return core.suffstats(core.Design(np.arange(n) % 7.0, np.ones((n, 1)), (term,)))
     >>> [one.stats.C.shape for one in core.stack([stats([3, 4, 5]), stats([2, 2]), stats([2, 6])])]
     [(3, 2, 2)]
     """
