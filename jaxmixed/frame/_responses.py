@@ -37,13 +37,15 @@ class Responses:
             for first in range(0, self.count, at_once):
                 yield _block(self.given, slice(first, min(first + at_once, self.count)), self.source, first)
             return
-        waiting: list[Block] = []
+        waiting, found = [], 0
         for block in _whole_blocks(self.given, self.source):
             waiting.append(block)
+            found += len(block.names)
             while sum(len(b.names) for b in waiting) >= at_once:
                 joined = _joined(waiting)
                 yield Block(joined.names[:at_once], joined.values[:, :at_once])
                 waiting = [Block(joined.names[at_once:], joined.values[:, at_once:])]
+        _at_least_one(found)
         if sum(len(b.names) for b in waiting):
             yield _joined(waiting)
 

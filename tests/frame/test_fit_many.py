@@ -1,5 +1,6 @@
 """Every response of `fit_many` has the numbers that `refit`, or `lmer` of the same rows, gives it."""
 
+import sys
 import warnings
 
 import numpy as np
@@ -176,6 +177,12 @@ def test_results_on_disk(many, responses, sleepstudy, tmp_path, monkeypatch):
         jm.SavedFits(tmp_path)
 
 
+def test_results_on_disk_need_pyarrow(sleepstudy, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(jm.DataError, match="need pyarrow, which is not installed"):
+        jm.fit_many(FORMULA, sleepstudy, np.ones((180, 1)), path=tmp_path)
+
+
 def test_an_interrupt_keeps_what_is_done(many, responses, sleepstudy, monkeypatch):
     monkeypatch.setattr(_one_design, "MOST", 16)
 
@@ -263,6 +270,8 @@ def test_every_method_of_tests(ddf, responses, sleepstudy, intercept_fit):
         ({"responses": pd.DataFrame(np.ones((180, 2)), index=range(1, 181))}, "other row labels"),
         ({"responses": pd.DataFrame({"text": ["a"] * 180})}, "not numeric"),
         ({"responses": iter(["Reaction"])}, "of type str"),
+        ({"responses": iter([["Reaction"]])}, "A block of responses is of type list"),
+        ({"responses": iter([])}, "empty"),
         ({"ddf": "satterthwait"}, "ddf is 'satterthwait'"),
         ({"ddf": "kenward-roger", "reml": False}, "restricted likelihood"),
         ({"reml": 1}, "reml is 1"),
