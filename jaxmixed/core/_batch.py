@@ -163,6 +163,7 @@ def _arrangement(batched: SuffStats, size: int, chunk: int | None, devices: int)
     return lanes, devices * max(1, chunk // (lanes * devices))
 
 
+@functools.cache
 def _state_size(k: int, blocks: tuple[Blocks, ...]) -> int:
     start = jax.ShapeDtypeStruct((k,), jnp.float32)
     return numbers_in(jax.eval_shape(lambda x: begin(x, n_moves(blocks)), start))
