@@ -27,8 +27,8 @@ from .frame._power import power as power
 from .frame._power_curve import PowerCurve as PowerCurve, power_curve as power_curve
 from .frame._profile import Profile as Profile
 from .frame._result import LmerResult as LmerResult
-from .frame._scenario import Scenario as Scenario, scenario as scenario
 from .frame._saved import SavedFits as SavedFits
+from .frame._scenario import Scenario as Scenario, scenario as scenario
 from .frame._side_by_side import Comparison as Comparison, compare as compare
 from .frame._simulate_study import Study as Study, simulate_study as simulate_study
 from .frame._term_tests import WaldTest as WaldTest
