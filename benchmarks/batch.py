@@ -27,7 +27,7 @@ from _report import Table, machine, seconds
 import jaxmixed as jm
 from jaxmixed import core
 from jaxmixed.core._fit import value_gradient_hessian
-from jaxmixed.frame import _replicates
+from jaxmixed.frame import _batches, _recipes, _replicates
 
 RESULTS = Path(__file__).parent / "results"
 REPEATS, ROUNDS, BUDGET = 5, 3, 3.0
@@ -114,14 +114,14 @@ def stages(fit: jm.LmerResult, fits: int) -> tuple[float, float, float]:
         stats, axes, names = drawn(fit, fits)
         spent["draw"] = median(lambda: drawn(fit, fits))
         spent["fit"] = median(lambda: core.fit_batch(stats, axes, theta=fit.theta))
-        spent["both"] = median(lambda: _replicates.fit_all(stats, names, True, fit.theta))
+        spent["both"] = median(lambda: _batches.fit_all(stats, names, True, fit.theta))
     return spent["draw"], spent["fit"], spent["both"] - spent["fit"]
 
 
 def drawn(fit: jm.LmerResult, fits: int):
     recipe, key = _replicates._recipe(fit, "parametric"), jax.random.key(1)
-    stats = _replicates.draw(recipe, key, np.arange(fits), recipe.shapes(key))
-    return stats, _replicates.axes_of(stats, recipe.names), recipe.names
+    stats = _recipes.drawn(recipe, key, 0, fits)
+    return stats, _batches.axes_of(stats, recipe.names), recipe.names
 
 
 def floor_of(fit: jm.LmerResult, fits: int) -> tuple[float, float]:

@@ -17,13 +17,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from ._covariance import Blocks, basis, n_theta, positions
 from ._crossed import Crossed
 from ._fit import EXACT_LIMIT, NEWTON_LIMIT, Fit, _vanishing, fit, value_gradient_hessian
+from ._lane_derivatives import evaluate as evaluate_lanes, lane_stats
 from ._lanes import blocks_of_a_call, numbers_in, on_threads, power_of_two, quick, width
 from ._newton import MAX_ITERATIONS, Evaluation, State, advance, begin
+from ._one_factor import OneFactor, Patterns
 from ._rotations import moves, n_moves
 from ._start import default_start
 from ._suffstats import SuffStats, conditioned
@@ -258,8 +260,7 @@ def _rounds(batched, states, shared, theta, reml: bool) -> jax.Array:
         is_new = (former.best.steps == 0) & ~former.done
         return jax.tree.map(lambda a, b: jnp.where(is_new, a, b), fresh, former)
 
-    def evaluate(own: SuffStats, x: Theta) -> Evaluation:
-        return value_gradient_hessian(x, eqx.combine(own, shared), reml)
+    evaluate = _evaluation(batched, shared, reml)
 
     def step(found: Evaluation, state: State) -> State:
         new = advance(lambda x: found, state, tolerance=tolerance, vanishing=vanishing, moves=all_entries)
@@ -270,12 +271,25 @@ def _rounds(batched, states, shared, theta, reml: bool) -> jax.Array:
         return (carry[0] < ROUNDS) & ~carry[1].done.all()
 
     def both(carry: tuple[Array, State]) -> tuple[Array, State]:
-        found = _over_lanes(evaluate)(batched, carry[1].trial)
-        return carry[0] + 1, _over_lanes(step)(found, carry[1])
+        return carry[0] + 1, _over_lanes(step)(evaluate(carry[1].trial), carry[1])
 
     state = _over_lanes(prepare)(batched, states)
     _, state = jax.lax.while_loop(some_left, both, (0, state))
     return _over_lanes(_packed)(state)
+
+
+def _evaluation(
+    batched: SuffStats, shared: SuffStats, reml: bool
+) -> Callable[[Float[Array, "k L"]], Evaluation]:
+    """Return the criterion of every lane with its derivatives, lanes last."""
+    if isinstance(batched.structure, OneFactor | Patterns):
+        stats, (blocks,) = lane_stats(batched, shared, reml), shared.blocks
+        return lambda theta: evaluate_lanes(theta, stats, blocks, reml)
+
+    def one(own: SuffStats, theta: Theta) -> Evaluation:
+        return value_gradient_hessian(theta, eqx.combine(own, shared), reml)
+
+    return lambda theta: _over_lanes(one)(batched, theta)
 
 
 def _over_lanes(function: Callable[..., Any]) -> Callable[..., Any]:

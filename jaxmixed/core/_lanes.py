@@ -18,7 +18,7 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 # Working arrays should stay in the cache that is next to a core; those of a GPU should fill it.
-IN_CACHE, ON_DEVICE = 2**16, 2**25  # numbers in the arrays of all lanes
+IN_CACHE, ON_DEVICE = 2**14, 2**25  # numbers in the arrays of all lanes
 NARROWEST, WIDEST, WIDEST_ON_DEVICE = 8, 256, 2**17  # lanes of a block
 BLOCKS = 4  # one after the other in a call, so that calling costs little beside them
 # Many small kernels: XLA's newer emitters take twice as long to compile them, and run no faster.

@@ -161,10 +161,10 @@ def assemble_many(
     """
     Q, p, at_once = prepared.Q, prepared.Q.shape[1], max(NARROWEST, IN_CACHE // len(Y))
     fixed = plan.products(Q)
-    own = tuple(np.empty((*X.shape[:2], Y.shape[1])) for X in fixed)
-    C = np.empty((Y.shape[1], p + 1, p + 1))
+    own = tuple(np.empty((*X.shape[:2], Y.shape[1]), Q.dtype) for X in fixed)
+    C = np.empty((Y.shape[1], p + 1, p + 1), Q.dtype)
     C[:, :p, :p] = Q.T @ Q
-    gamma_ols, scale = np.empty((Y.shape[1], p)), np.empty(Y.shape[1])
+    gamma_ols, scale = np.empty((Y.shape[1], p), Q.dtype), np.empty(Y.shape[1], Q.dtype)
     for first in range(0, Y.shape[1], at_once):
         block = slice(first, first + at_once)
         with np.errstate(invalid="ignore"):
