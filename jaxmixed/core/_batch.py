@@ -8,30 +8,21 @@ Lanes run in blocks of fixed width, so that one program serves every number of f
 which others share its block: its result is the same, bit for bit, wherever it stands.
 """
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Bool, Float
+from jax.sharding import Mesh
 
+from ._batch_search import program as program_of, state_size
 from ._covariance import Blocks, basis, n_theta, positions
-from ._crossed import Crossed
-from ._fit import EXACT_LIMIT, NEWTON_LIMIT, Fit, _vanishing, fit, value_gradient_hessian
-from ._lane_derivatives import evaluate as evaluate_lanes, lane_stats
-from ._lanes import blocks_of_a_call, numbers_in, on_threads, power_of_two, quick, width
-from ._newton import MAX_ITERATIONS, Evaluation, State, advance, begin
-from ._one_factor import OneFactor, Patterns
-from ._rotations import moves, n_moves
-from ._start import default_start
-from ._suffstats import SuffStats, conditioned
+from ._fit import Fit
+from ._lanes import blocks_of_a_call, numbers_in, on_threads, power_of_two, width
+from ._rotations import n_moves
+from ._suffstats import SuffStats
 from ._types import Array, Theta
-
-ROUNDS = 6  # steps between two gatherings: what a fit needs on average
 
 
 def fit_batch(
@@ -106,7 +97,7 @@ def fit_batch(
     k = sum(map(n_theta, stats.blocks))
     mesh = Mesh(np.array(jax.local_devices()), ("fits",)) if mesh is None else mesh
     lanes_wide, blocks = _arrangement(batched, size, chunk, mesh.size)
-    program = _program(reml, theta is None, mesh)
+    program = program_of(reml, theta is None, mesh)
     at_once = blocks * lanes_wide
     shared, start = jax.tree.map(jnp.asarray, (shared, np.zeros(k) if theta is None else theta))
 
@@ -123,7 +114,7 @@ def fit_batch(
         return np.ascontiguousarray(np.moveaxis(leaf, 1, -1))
 
     # The last row stands for lanes that only fill up a block: they are done.
-    rows = np.zeros((size + 1, _state_size(k, stats.blocks)), stats.C.dtype)
+    rows = np.zeros((size + 1, state_size(k, stats.blocks)), stats.C.dtype)
     rows[-1, -1] = 1
     waiting = np.arange(size)
     while len(waiting):
@@ -165,12 +156,6 @@ def _arrangement(batched: SuffStats, size: int, chunk: int | None, devices: int)
     return lanes, devices * max(1, chunk // (lanes * devices))
 
 
-@functools.cache
-def _state_size(k: int, blocks: tuple[Blocks, ...]) -> int:
-    start = jax.ShapeDtypeStruct((k,), jnp.float32)
-    return numbers_in(jax.eval_shape(lambda x: begin(x, n_moves(blocks)), start))
-
-
 def _as_fit(rows: np.ndarray, stats: SuffStats) -> Fit:
     """Undo the packing of states, which begin with x, value, gradient, Hessian and three scalars."""
     k, m = sum(map(n_theta, stats.blocks)), n_moves(stats.blocks)
@@ -197,113 +182,3 @@ def _rectified(x: np.ndarray, T: Array, blocks: Blocks) -> np.ndarray:
     diagonal = np.diagonal(factors, axis1=1, axis2=2)[:, None]
     row, column = positions(blocks)
     return np.where(diagonal < 0, -factors, factors)[:, row, column]
-
-
-@functools.cache
-def _program(reml: bool, default: bool, mesh: Mesh) -> Callable[..., jax.Array]:
-    """Compile the advance of several blocks, one after the other on each device."""
-
-    def blocks(batched, states, shared, theta):
-        whole = _whole_fits if _is_large(batched, shared) else _rounds
-        start = None if default else theta
-
-        def block(one: tuple[SuffStats, Array]) -> jax.Array:
-            return whole(one[0], one[1], shared, start, reml)
-
-        return jax.lax.map(block, (batched, states))
-
-    each, all_of_it = PartitionSpec(mesh.axis_names), PartitionSpec()
-    specs = (each, each, all_of_it, all_of_it)
-    if mesh.size > 1:
-        blocks = jax.shard_map(blocks, mesh=mesh, in_specs=specs, out_specs=each)
-    return jax.jit(blocks, compiler_options=quick())
-
-
-def _is_large(batched: SuffStats, shared: SuffStats) -> bool:
-    """Tell whether `fit` does something else than Newton steps with an exact Hessian."""
-    stats = eqx.combine(jax.tree.map(lambda leaf: leaf[0, ..., 0], batched), shared)
-    structure = stats.structure
-    wide = isinstance(structure, Crossed) and len(structure.A_others) > EXACT_LIMIT
-    return wide or sum(map(n_theta, stats.blocks)) > NEWTON_LIMIT
-
-
-def _whole_fits(batched, states, shared, theta, reml: bool) -> jax.Array:
-    """Fit every lane to its end: nothing to go on from."""
-
-    def whole(own: SuffStats) -> Array:
-        stats = eqx.combine(own, shared)
-        found = fit(stats, reml, theta)
-        above = n_moves(stats.blocks) - len(found.theta)
-        gradient, hessian = jnp.pad(found.gradient, (0, above)), jnp.pad(found.hessian, (0, above))
-        parts = (conditioned(found.theta, stats), found.criterion, gradient, hessian, *found[4:])
-        return jnp.concatenate([jnp.ravel(part).astype(states.dtype) for part in parts])
-
-    # One by one: each has large matrices of its own, and library routines on batches of them can hang.
-    rows = jax.lax.map(whole, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), batched)).T
-    return jnp.pad(rows, ((0, len(states) - len(rows)), (0, 0)), constant_values=1)
-
-
-def _rounds(batched, states, shared, theta, reml: bool) -> jax.Array:
-    """Advance every lane that is not done by at most `ROUNDS` steps."""
-    tolerance = 1e-8 if states.dtype == jnp.float64 else 1e-5
-
-    all_entries = moves(shared.blocks)
-
-    def vanishing(theta: Theta) -> Bool[Array, " k"]:
-        return _vanishing(theta, shared.blocks)
-
-    def prepare(own: SuffStats, row: Array) -> State:
-        stats = eqx.combine(own, shared)
-        start = default_start(stats) if theta is None else conditioned(theta, stats)
-        fresh = begin(start, all_entries.size)
-        former = _unpacked(row, fresh)
-        is_new = (former.best.steps == 0) & ~former.done
-        return jax.tree.map(lambda a, b: jnp.where(is_new, a, b), fresh, former)
-
-    evaluate = _evaluation(batched, shared, reml)
-
-    def step(found: Evaluation, state: State) -> State:
-        new = advance(lambda x: found, state, tolerance=tolerance, vanishing=vanishing, moves=all_entries)
-        new = new._replace(done=new.done | (new.best.steps >= MAX_ITERATIONS))
-        return jax.tree.map(lambda a, b: jnp.where(state.done, a, b), state, new)
-
-    def some_left(carry: tuple[Array, State]) -> Array:
-        return (carry[0] < ROUNDS) & ~carry[1].done.all()
-
-    def both(carry: tuple[Array, State]) -> tuple[Array, State]:
-        return carry[0] + 1, _over_lanes(step)(evaluate(carry[1].trial), carry[1])
-
-    state = _over_lanes(prepare)(batched, states)
-    _, state = jax.lax.while_loop(some_left, both, (0, state))
-    return _over_lanes(_packed)(state)
-
-
-def _evaluation(
-    batched: SuffStats, shared: SuffStats, reml: bool
-) -> Callable[[Float[Array, "k L"]], Evaluation]:
-    """Return the criterion of every lane with its derivatives, lanes last."""
-    if isinstance(batched.structure, OneFactor | Patterns):
-        stats, (blocks,) = lane_stats(batched, shared, reml), shared.blocks
-        return lambda theta: evaluate_lanes(theta, stats, blocks, reml)
-
-    def one(own: SuffStats, theta: Theta) -> Evaluation:
-        return value_gradient_hessian(theta, eqx.combine(own, shared), reml)
-
-    return lambda theta: _over_lanes(one)(batched, theta)
-
-
-def _over_lanes(function: Callable[..., Any]) -> Callable[..., Any]:
-    return jax.vmap(function, in_axes=-1, out_axes=-1)
-
-
-def _packed(state: State) -> Array:
-    return jnp.concatenate([leaf.ravel().astype(state.trial.dtype) for leaf in jax.tree.leaves(state)])
-
-
-def _unpacked(row: Array, like: State) -> State:
-    leaves, tree = jax.tree.flatten(like)
-    pieces = jnp.split(row, np.cumsum([leaf.size for leaf in leaves])[:-1])
-    pieces = [
-        piece.reshape(leaf.shape).astype(leaf.dtype) for piece, leaf in zip(pieces, leaves, strict=True)
-    ]
-    return jax.tree.unflatten(tree, pieces)

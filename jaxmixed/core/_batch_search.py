@@ -1,0 +1,145 @@
+"""The compiled part of very many fits: a few steps of Newton's method for blocks of lanes.
+
+A lane is a row of numbers, its `State` packed, so that the host can gather the rows that are not done.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Bool, Float
+
+from ._covariance import Blocks, n_theta
+from ._crossed import Crossed
+from ._fit import EXACT_LIMIT, NEWTON_LIMIT, _vanishing, fit, value_gradient_hessian
+from ._lane_derivatives import evaluate as evaluate_lanes, lane_stats
+from ._lanes import numbers_in, quick
+from ._newton import MAX_ITERATIONS, Evaluation, State, advance, begin
+from ._one_factor import OneFactor, Patterns
+from ._rotations import moves, n_moves
+from ._start import default_start
+from ._suffstats import SuffStats, conditioned
+from ._types import Array, Theta
+
+ROUNDS = 6  # steps between two gatherings: what a fit needs on average
+
+
+@functools.cache
+def program(reml: bool, default: bool, mesh: Mesh) -> Callable[..., jax.Array]:
+    """Compile the advance of several blocks, one after the other on each device."""
+
+    def blocks(batched, states, shared, theta):
+        whole = _whole_fits if _is_large(batched, shared) else _rounds
+        start = None if default else theta
+
+        def block(one: tuple[SuffStats, Array]) -> jax.Array:
+            return whole(one[0], one[1], shared, start, reml)
+
+        return jax.lax.map(block, (batched, states))
+
+    each, all_of_it = PartitionSpec(mesh.axis_names), PartitionSpec()
+    specs = (each, each, all_of_it, all_of_it)
+    if mesh.size > 1:
+        blocks = jax.shard_map(blocks, mesh=mesh, in_specs=specs, out_specs=each)
+    return jax.jit(blocks, compiler_options=quick())
+
+
+def _is_large(batched: SuffStats, shared: SuffStats) -> bool:
+    """Tell whether `fit` does something else than Newton steps with an exact Hessian."""
+    stats = eqx.combine(jax.tree.map(lambda leaf: leaf[0, ..., 0], batched), shared)
+    structure = stats.structure
+    wide = isinstance(structure, Crossed) and len(structure.A_others) > EXACT_LIMIT
+    return wide or sum(map(n_theta, stats.blocks)) > NEWTON_LIMIT
+
+
+def _whole_fits(batched, states, shared, theta, reml: bool) -> jax.Array:
+    """Fit every lane to its end: nothing to go on from."""
+
+    def whole(own: SuffStats) -> Array:
+        stats = eqx.combine(own, shared)
+        found = fit(stats, reml, theta)
+        above = n_moves(stats.blocks) - len(found.theta)
+        gradient, hessian = jnp.pad(found.gradient, (0, above)), jnp.pad(found.hessian, (0, above))
+        parts = (conditioned(found.theta, stats), found.criterion, gradient, hessian, *found[4:])
+        return jnp.concatenate([jnp.ravel(part).astype(states.dtype) for part in parts])
+
+    # One by one: each has large matrices of its own, and library routines on batches of them can hang.
+    rows = jax.lax.map(whole, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), batched)).T
+    return jnp.pad(rows, ((0, len(states) - len(rows)), (0, 0)), constant_values=1)
+
+
+def _rounds(batched, states, shared, theta, reml: bool) -> jax.Array:
+    """Advance every lane that is not done by at most `ROUNDS` steps."""
+    tolerance = 1e-8 if states.dtype == jnp.float64 else 1e-5
+
+    all_entries = moves(shared.blocks)
+
+    def vanishing(theta: Theta) -> Bool[Array, " k"]:
+        return _vanishing(theta, shared.blocks)
+
+    def prepare(own: SuffStats, row: Array) -> State:
+        stats = eqx.combine(own, shared)
+        start = default_start(stats) if theta is None else conditioned(theta, stats)
+        fresh = begin(start, all_entries.size)
+        former = _unpacked(row, fresh)
+        is_new = (former.best.steps == 0) & ~former.done
+        return jax.tree.map(lambda a, b: jnp.where(is_new, a, b), fresh, former)
+
+    evaluate = _evaluation(batched, shared, reml)
+
+    def step(found: Evaluation, state: State) -> State:
+        new = advance(lambda x: found, state, tolerance=tolerance, vanishing=vanishing, moves=all_entries)
+        new = new._replace(done=new.done | (new.best.steps >= MAX_ITERATIONS))
+        return jax.tree.map(lambda a, b: jnp.where(state.done, a, b), state, new)
+
+    def some_left(carry: tuple[Array, State]) -> Array:
+        return (carry[0] < ROUNDS) & ~carry[1].done.all()
+
+    def both(carry: tuple[Array, State]) -> tuple[Array, State]:
+        return carry[0] + 1, _over_lanes(step)(evaluate(carry[1].trial), carry[1])
+
+    state = _over_lanes(prepare)(batched, states)
+    _, state = jax.lax.while_loop(some_left, both, (0, state))
+    return _over_lanes(_packed)(state)
+
+
+def _evaluation(
+    batched: SuffStats, shared: SuffStats, reml: bool
+) -> Callable[[Float[Array, "k L"]], Evaluation]:
+    """Return the criterion of every lane with its derivatives, lanes last."""
+    if isinstance(batched.structure, OneFactor | Patterns):
+        stats, (blocks,) = lane_stats(batched, shared, reml), shared.blocks
+        return lambda theta: evaluate_lanes(theta, stats, blocks, reml)
+
+    def one(own: SuffStats, theta: Theta) -> Evaluation:
+        return value_gradient_hessian(theta, eqx.combine(own, shared), reml)
+
+    return lambda theta: _over_lanes(one)(batched, theta)
+
+
+def _over_lanes(function: Callable[..., Any]) -> Callable[..., Any]:
+    return jax.vmap(function, in_axes=-1, out_axes=-1)
+
+
+def _packed(state: State) -> Array:
+    return jnp.concatenate([leaf.ravel().astype(state.trial.dtype) for leaf in jax.tree.leaves(state)])
+
+
+def _unpacked(row: Array, like: State) -> State:
+    leaves, tree = jax.tree.flatten(like)
+    pieces = jnp.split(row, np.cumsum([leaf.size for leaf in leaves])[:-1])
+    pieces = [
+        piece.reshape(leaf.shape).astype(leaf.dtype) for piece, leaf in zip(pieces, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(tree, pieces)
+
+
+@functools.cache
+def state_size(k: int, blocks: tuple[Blocks, ...]) -> int:
+    start = jax.ShapeDtypeStruct((k,), jnp.float32)
+    return numbers_in(jax.eval_shape(lambda x: begin(x, n_moves(blocks)), start))
