@@ -1,5 +1,7 @@
 """Linear mixed models in JAX: lme4's models, fitted in a line, in batches, or inside your own program."""
 
+from typing import TYPE_CHECKING
+
 from . import core as core, datasets as datasets, plots as plots
 from .frame._bootstrap import Bootstrap as Bootstrap
 from .frame._compare import anova as anova
@@ -32,5 +34,18 @@ from .frame._scenario import Scenario as Scenario, scenario as scenario
 from .frame._side_by_side import Comparison as Comparison, compare as compare
 from .frame._simulate_study import Study as Study, simulate_study as simulate_study
 from .frame._term_tests import WaldTest as WaldTest
+
+if TYPE_CHECKING:
+    from .frame._sklearn import MixedRegressor as MixedRegressor
+else:
+
+    def __getattr__(name: str) -> object:
+        """Import what needs scikit-learn when it is asked for."""
+        if name == "MixedRegressor":
+            from .frame._sklearn import MixedRegressor
+
+            return MixedRegressor
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __version__ = "0.1.0"
