@@ -1,0 +1,92 @@
+"""Build the site: pages as they are, messages and examples made anew, all of it checked by zensical.
+
+    docs/pages + results of benchmarks + messages in the sources + examples, run -> build/docs -> build/site
+
+Run by `make docs`. Nothing comes from the network, and a warning is an error.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from latex2mathml.converter import convert
+
+os.environ.setdefault("MPLBACKEND", "Agg")  # before the processes that run examples are made
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
+
+from _examples import page_of
+from _messages_page import messages_page
+
+PAGES = ROOT / "docs/pages"
+BUILD = ROOT / "build"
+STAGE, SITE = BUILD / "docs", BUILD / "site"
+PROCESSES = 2  # examples run side by side
+INCLUDE = re.compile(r"^<!-- include: (\S+) -->$", flags=re.MULTILINE)
+CODE = re.compile(r"(^```.*?^```$|`[^`\n]+`)", flags=re.MULTILINE | re.DOTALL)
+EQUATION = re.compile(r"\$\$(.+?)\$\$", flags=re.DOTALL)
+SYMBOL = re.compile(r"\$([^$\n]+)\$")
+
+
+def included(text: str) -> str:
+    """Put the named files of the repository in place, their headings one level down."""
+    return INCLUDE.sub(lambda match: re.sub(r"^#", "##", read(match[1]), flags=re.MULTILINE), text)
+
+
+def read(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def typeset(text: str) -> str:
+    """Turn TeX between dollars, outside of code, into MathML, which browsers draw without a script."""
+    pieces = CODE.split(text)
+    pieces[::2] = [SYMBOL.sub(symbol, EQUATION.sub(equation, piece)) for piece in pieces[::2]]
+    return "".join(pieces)
+
+
+def equation(match: re.Match[str]) -> str:
+    return f'<div class="equation">{convert(match[1].strip(), display="block")}</div>'
+
+
+def symbol(match: re.Match[str]) -> str:
+    return convert(match[1])
+
+
+def stage_pages() -> None:
+    """Copy the pages, with what they include and their mathematics typeset."""
+    shutil.copytree(PAGES, STAGE)
+    for path in STAGE.rglob("*.md"):
+        path.write_text(typeset(included(path.read_text(encoding="utf-8"))), encoding="utf-8")
+    (STAGE / "messages.md").write_text(messages_page(ROOT / "jaxmixed"), encoding="utf-8")
+
+
+def stage_examples() -> None:
+    """Run the examples, each in a process of its own, and write a page of each."""
+    scripts = sorted((ROOT / "examples").glob("[!_]*.py"))
+    listed = read("examples/README.md")
+    (STAGE / "examples").mkdir()
+    (STAGE / "examples/index.md").write_text(re.sub(r"\((\w+)\.py\)", r"(\1.md)", listed), encoding="utf-8")
+    with ProcessPoolExecutor(PROCESSES, get_context("spawn"), max_tasks_per_child=1) as pool:
+        folders = [STAGE / "examples"] * len(scripts)
+        for script, page in zip(scripts, pool.map(page_of, scripts, folders), strict=True):
+            (STAGE / f"examples/{script.stem}.md").write_text(page, encoding="utf-8")
+
+
+def main() -> None:
+    for folder in (STAGE, SITE, BUILD / ".cache"):
+        shutil.rmtree(folder, ignore_errors=True)
+    stage_pages()
+    stage_examples()
+    shutil.copy(ROOT / "docs/zensical.toml", BUILD)
+    zensical = [sys.executable, "-m", "zensical", "build", "--strict", "--config-file", "zensical.toml"]
+    subprocess.run(zensical, cwd=BUILD, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    print(f"The site is in the folder\n{SITE}")
+
+
+if __name__ == "__main__":
+    main()
