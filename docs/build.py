@@ -22,20 +22,32 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 from _examples import page_of
 from _messages_page import messages_page
+from _reference import reference_pages
 
 PAGES = ROOT / "docs/pages"
 BUILD = ROOT / "build"
 STAGE, SITE = BUILD / "docs", BUILD / "site"
 PROCESSES = 2  # examples run side by side
-INCLUDE = re.compile(r"^<!-- include: (\S+) -->$", flags=re.MULTILINE)
+INCLUDE = re.compile(r"^<!-- include: (\S+?)(?:: (.+))? -->$", flags=re.MULTILINE)
 CODE = re.compile(r"(^```.*?^```$|`[^`\n]+`)", flags=re.MULTILINE | re.DOTALL)
 EQUATION = re.compile(r"\$\$(.+?)\$\$", flags=re.DOTALL)
 SYMBOL = re.compile(r"\$([^$\n]+)\$")
 
 
 def included(text: str) -> str:
-    """Put the named files of the repository in place, their headings one level down."""
-    return INCLUDE.sub(lambda match: re.sub(r"^#", "##", read(match[1]), flags=re.MULTILINE), text)
+    """Put named files of the repository in place, or one section of them.
+
+    A file comes without its title, its headings one level down; a section without its heading.
+    """
+
+    def body(match: re.Match[str]) -> str:
+        path, heading = match.groups()
+        if heading is None:
+            return re.sub(r"^#", "##", re.sub(r"\A# .+\n", "", read(path)), flags=re.MULTILINE).strip()
+        section = rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)"
+        return re.findall(section, read(path), flags=re.MULTILINE | re.DOTALL)[0].strip()
+
+    return INCLUDE.sub(body, text)
 
 
 def read(path: str) -> str:
@@ -62,19 +74,26 @@ def stage_pages() -> None:
     shutil.copytree(PAGES, STAGE)
     for path in STAGE.rglob("*.md"):
         path.write_text(typeset(included(path.read_text(encoding="utf-8"))), encoding="utf-8")
-    (STAGE / "messages.md").write_text(messages_page(ROOT / "jaxmixed"), encoding="utf-8")
+    write("messages.md", messages_page(ROOT / "jaxmixed"))
+    for name, page in reference_pages().items():
+        write(f"reference/{name}.md", page)
 
 
 def stage_examples() -> None:
     """Run the examples, each in a process of its own, and write a page of each."""
     scripts = sorted((ROOT / "examples").glob("[!_]*.py"))
     listed = read("examples/README.md")
-    (STAGE / "examples").mkdir()
-    (STAGE / "examples/index.md").write_text(re.sub(r"\((\w+)\.py\)", r"(\1.md)", listed), encoding="utf-8")
+    write("examples/index.md", re.sub(r"\((\w+)\.py\)", r"(\1.md)", listed))
     with ProcessPoolExecutor(PROCESSES, get_context("spawn"), max_tasks_per_child=1) as pool:
         folders = [STAGE / "examples"] * len(scripts)
         for script, page in zip(scripts, pool.map(page_of, scripts, folders), strict=True):
-            (STAGE / f"examples/{script.stem}.md").write_text(page, encoding="utf-8")
+            write(f"examples/{script.stem}.md", page)
+
+
+def write(name: str, page: str) -> None:
+    path = STAGE / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(page, encoding="utf-8")
 
 
 def main() -> None:
