@@ -7,10 +7,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test fast lint format bench clean
+.PHONY: help setup demo docs test fast lint format bench clean
 
 help:
 	@echo "make demo    fit the student study, print its tables and save its figures"
+	@echo "make docs    build the site into build/site; its examples are run, nothing is fetched"
 	@echo "make test    run every test"
 	@echo "make fast    run the tests not marked slow"
 	@echo "make lint    check style and types"
@@ -28,6 +29,9 @@ setup: $(STAMP)
 
 demo: $(STAMP)
 	$(BIN)/python examples/student_gpa.py
+
+docs: $(STAMP)
+	$(BIN)/python docs/build.py
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n $(WORKERS)
@@ -48,4 +52,4 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/fit.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis .benchmarks

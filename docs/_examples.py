@@ -49,7 +49,9 @@ def page_of(script: Path, folder: Path) -> str:
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             exec(compile(cell.source, script.name, "exec"), session)
         parts += [f"```python\n{cell.source.strip()}\n```\n", *output(printed.getvalue())]
-    parts.append(f"The script is `examples/{script.name}`; the figures and numbers were made with this page.\n")
+    parts.append(
+        f"The script is `examples/{script.name}`; the figures and numbers were made with this page.\n"
+    )
     return "\n".join(parts)
 
 

@@ -88,9 +88,7 @@ def _calls(node: ast.AST, scope: tuple[ast.AST, ...]) -> Iterator[tuple[tuple[as
         yield from _calls(child, (*scope, child) if isinstance(child, ast.FunctionDef) else scope)
 
 
-def _messages(
-    call: ast.Call, scope: tuple[ast.AST, ...], module: str, sources: Sources
-) -> Iterator[Message]:
+def _messages(call: ast.Call, scope: tuple[ast.AST, ...], module: str, sources: Sources) -> Iterator[Message]:
     name = ast.unparse(call.func)
     if name == "warnings.warn":
         kind = ast.unparse(call.args[1])

@@ -11,18 +11,23 @@ def public(module: ModuleType) -> dict[str, Any]:
     """Return the functions and classes that a module exports, in its order."""
     names = [*vars(module), *(["MixedRegressor"] if module is jm else [])]
     found = {name: getattr(module, name) for name in names if not name.startswith("_")}
-    return {name: value for name, value in found.items() if inspect.isclass(value) or inspect.isfunction(value)}
+    return {
+        name: value for name, value in found.items() if inspect.isclass(value) or inspect.isfunction(value)
+    }
 
 
 def reference_pages() -> dict[str, str]:
     """Return the pages by name."""
     top = public(jm)
-    failures = {name for name, value in top.items() if isinstance(value, type) and issubclass(value, Exception)}
+    failures = {
+        name for name, value in top.items() if isinstance(value, type) and issubclass(value, Exception)
+    }
     classes = {name for name, value in top.items() if isinstance(value, type)} - failures
-    models = ["lmer", *(name for name in top if name not in classes | failures | {"lmer"}), "MixedRegressor"]
+    models = ["lmer", *(name for name in top if name not in classes | {"lmer"}), "MixedRegressor"]
+    results = classes - failures - {"LmerResult", "MixedRegressor"}
     return {
         "models": _page("Models", "jaxmixed", models),
-        "results": _page("Results", "jaxmixed", [n for n in top if n in classes - {"MixedRegressor"}]),
+        "results": _page("Results", "jaxmixed", ["LmerResult", *(name for name in top if name in results)]),
         "errors": _page("Errors and warnings", "jaxmixed", [name for name in top if name in failures]),
         "plots": _page("Pictures", "jaxmixed.plots", list(public(jm.plots)), jm.plots.__doc__),
         "datasets": _page("Data sets", "jaxmixed.datasets", list(public(jm.datasets))),

@@ -1,109 +1,27 @@
-"""Build the site: pages as they are, messages and examples made anew, all of it checked by zensical.
-
-    docs/pages + results of benchmarks + messages in the sources + examples, run -> build/docs -> build/site
+"""Build the site: stage its pages, and let zensical check and render them.
 
 Run by `make docs`. Nothing comes from the network, and a warning is an error.
 """
 
 import os
-import re
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-from pathlib import Path
 
-from latex2mathml.converter import convert
+from _stage import ROOT, STAGE, stage_examples, stage_pages
 
-os.environ.setdefault("MPLBACKEND", "Agg")  # before the processes that run examples are made
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
-
-from _examples import page_of
-from _messages_page import messages_page
-from _reference import reference_pages
-
-PAGES = ROOT / "docs/pages"
-BUILD = ROOT / "build"
-STAGE, SITE = BUILD / "docs", BUILD / "site"
-PROCESSES = 2  # examples run side by side
-INCLUDE = re.compile(r"^<!-- include: (\S+?)(?:: (.+))? -->$", flags=re.MULTILINE)
-CODE = re.compile(r"(^```.*?^```$|`[^`\n]+`)", flags=re.MULTILINE | re.DOTALL)
-EQUATION = re.compile(r"\$\$(.+?)\$\$", flags=re.DOTALL)
-SYMBOL = re.compile(r"\$([^$\n]+)\$")
-
-
-def included(text: str) -> str:
-    """Put named files of the repository in place, or one section of them.
-
-    A file comes without its title, its headings one level down; a section without its heading.
-    """
-
-    def body(match: re.Match[str]) -> str:
-        path, heading = match.groups()
-        if heading is None:
-            return re.sub(r"^#", "##", re.sub(r"\A# .+\n", "", read(path)), flags=re.MULTILINE).strip()
-        section = rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)"
-        return re.findall(section, read(path), flags=re.MULTILINE | re.DOTALL)[0].strip()
-
-    return INCLUDE.sub(body, text)
-
-
-def read(path: str) -> str:
-    return (ROOT / path).read_text(encoding="utf-8")
-
-
-def typeset(text: str) -> str:
-    """Turn TeX between dollars, outside of code, into MathML, which browsers draw without a script."""
-    pieces = CODE.split(text)
-    pieces[::2] = [SYMBOL.sub(symbol, EQUATION.sub(equation, piece)) for piece in pieces[::2]]
-    return "".join(pieces)
-
-
-def equation(match: re.Match[str]) -> str:
-    return f'<div class="equation">{convert(match[1].strip(), display="block")}</div>'
-
-
-def symbol(match: re.Match[str]) -> str:
-    return convert(match[1])
-
-
-def stage_pages() -> None:
-    """Copy the pages, with what they include and their mathematics typeset."""
-    shutil.copytree(PAGES, STAGE)
-    for path in STAGE.rglob("*.md"):
-        path.write_text(typeset(included(path.read_text(encoding="utf-8"))), encoding="utf-8")
-    write("messages.md", messages_page(ROOT / "jaxmixed"))
-    for name, page in reference_pages().items():
-        write(f"reference/{name}.md", page)
-
-
-def stage_examples() -> None:
-    """Run the examples, each in a process of its own, and write a page of each."""
-    scripts = sorted((ROOT / "examples").glob("[!_]*.py"))
-    listed = read("examples/README.md")
-    write("examples/index.md", re.sub(r"\((\w+)\.py\)", r"(\1.md)", listed))
-    with ProcessPoolExecutor(PROCESSES, get_context("spawn"), max_tasks_per_child=1) as pool:
-        folders = [STAGE / "examples"] * len(scripts)
-        for script, page in zip(scripts, pool.map(page_of, scripts, folders), strict=True):
-            write(f"examples/{script.stem}.md", page)
-
-
-def write(name: str, page: str) -> None:
-    path = STAGE / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+SITE, CACHE = STAGE.with_name("site"), STAGE.with_name(".cache")
 
 
 def main() -> None:
-    for folder in (STAGE, SITE, BUILD / ".cache"):
+    os.environ.setdefault("MPLBACKEND", "Agg")  # of the processes that run examples
+    for folder in (STAGE, SITE, CACHE):
         shutil.rmtree(folder, ignore_errors=True)
     stage_pages()
     stage_examples()
-    shutil.copy(ROOT / "docs/zensical.toml", BUILD)
+    shutil.copy(ROOT / "docs/zensical.toml", STAGE.parent)
     zensical = [sys.executable, "-m", "zensical", "build", "--strict", "--config-file", "zensical.toml"]
-    subprocess.run(zensical, cwd=BUILD, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    subprocess.run(zensical, cwd=STAGE.parent, check=True)
     print(f"The site is in the folder\n{SITE}")
 
 

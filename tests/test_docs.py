@@ -1,4 +1,4 @@
-"""Every example in a docstring or in the README is run as it stands."""
+"""Every example in a docstring, in the README or on the site is run as it stands."""
 
 import contextlib
 import doctest
@@ -6,13 +6,16 @@ import importlib
 import io
 import pkgutil
 import re
+import warnings
 from pathlib import Path
 
 import pytest
 
 import jaxmixed
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs/pages").rglob("*.md"))
+SLOW = "batches.md", "intervals.md", "component.md"
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
@@ -38,16 +41,29 @@ def test_docstring(example):
     run(example)
 
 
-def test_readme():
-    """Run the README's Python blocks in one session, in order, and compare what is said to be printed."""
+def with_code() -> list:
+    """Return the files that have blocks of code, those that take long marked."""
+    found = [path for path in [ROOT / "README.md", *PAGES] if "```python" in path.read_text()]
+    slow = [pytest.mark.slow]
+    return [pytest.param(path, id=path.name, marks=slow if path.name in SLOW else []) for path in found]
+
+
+def run_page(text: str) -> None:
+    """Run the Python blocks of a page in one session, in order, and compare what is said to be printed."""
     block = r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?"
-    blocks = re.findall(block, README.read_text(), flags=re.MULTILINE | re.DOTALL)
+    blocks = re.findall(block, text, flags=re.MULTILINE | re.DOTALL)
     assert blocks
     session: dict[str, object] = {}
     for number, (code, expected) in enumerate(blocks):
         with contextlib.redirect_stdout(io.StringIO()) as printed:
-            exec(compile(code, f"README block {number}", "exec"), session)
+            exec(compile(code, f"block {number}", "exec"), session)
         assert plain(printed.getvalue()) == plain(expected)
+
+
+@pytest.mark.parametrize("page", with_code())
+def test_page(page):
+    with warnings.catch_warnings():
+        run_page(page.read_text())
 
 
 def plain(text: str) -> list[str]:
