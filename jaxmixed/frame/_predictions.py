@@ -42,14 +42,14 @@ class Predictions(FittedModel):
 
         Limits are normal, prediction -/+ u se, or quantiles of a simulated mixture. They account for
 
-        ============== =============== ====== ================== ============= ===========
-        interval       re              beta   b of known levels  of new levels residual
-        ============== =============== ====== ================== ============= ===========
-        `"confidence"` `"conditional"` yes    yes, with beta     no            no
-        `"confidence"` `"marginal"`    yes    no                 no            no
-        `"prediction"` `"conditional"` yes    yes, with beta     z'Sigma z     sigma^2 / w
-        `"prediction"` `"marginal"`    yes    z'Sigma z          z'Sigma z     sigma^2 / w
-        ============== =============== ====== ================== ============= ===========
+            ============== =============== ====== ================== ============= ===========
+            interval       re              beta   b of known levels  of new levels residual
+            ============== =============== ====== ================== ============= ===========
+            `"confidence"` `"conditional"` yes    yes, with beta     no            no
+            `"confidence"` `"marginal"`    yes    no                 no            no
+            `"prediction"` `"conditional"` yes    yes, with beta     z'Sigma z     sigma^2 / w
+            `"prediction"` `"marginal"`    yes    z'Sigma z          z'Sigma z     sigma^2 / w
+            ============== =============== ====== ================== ============= ===========
 
         and theta and sigma count as known, unless `draws` adds their uncertainty. A row to be predicted has
         the weight w = 1 if it is new, and its own if it was fitted.
