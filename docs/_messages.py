@@ -15,12 +15,13 @@ MOST = 12  # alternatives of one message, beyond which its parts are left blank
 
 
 class Blank(NamedTuple):
-    """What is filled in when a message is raised."""
+    """What is filled in when a message is raised; dots where it has no name."""
 
     name: str
 
 
 Text = tuple[str | Blank, ...]
+Scope = tuple[ast.AST, ...]  # the module and the functions around an expression
 
 
 class Message(NamedTuple):
@@ -80,7 +81,7 @@ def collect(sources: Sources) -> list[Message]:
     ]
 
 
-def _calls(node: ast.AST, scope: tuple[ast.AST, ...]) -> Iterator[tuple[tuple[ast.AST, ...], ast.Call]]:
+def _calls(node: ast.AST, scope: Scope) -> Iterator[tuple[Scope, ast.Call]]:
     """Yield every call with the module and the functions around it."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Call):
@@ -88,7 +89,7 @@ def _calls(node: ast.AST, scope: tuple[ast.AST, ...]) -> Iterator[tuple[tuple[as
         yield from _calls(child, (*scope, child) if isinstance(child, ast.FunctionDef) else scope)
 
 
-def _messages(call: ast.Call, scope: tuple[ast.AST, ...], module: str, sources: Sources) -> Iterator[Message]:
+def _messages(call: ast.Call, scope: Scope, module: str, sources: Sources) -> Iterator[Message]:
     name = ast.unparse(call.func)
     if name == "warnings.warn":
         kind = ast.unparse(call.args[1])
@@ -100,7 +101,7 @@ def _messages(call: ast.Call, scope: tuple[ast.AST, ...], module: str, sources: 
         yield Message(kind, text, module, call.lineno)
 
 
-def _texts(node: ast.expr, scope: tuple[ast.AST, ...], sources: Sources) -> list[Text]:
+def _texts(node: ast.expr, scope: Scope, sources: Sources) -> list[Text]:
     """Return the strings that an expression can stand for, each as words and blanks."""
     match node:
         case ast.Constant(value=str(words)):
@@ -127,9 +128,11 @@ def _texts(node: ast.expr, scope: tuple[ast.AST, ...], sources: Sources) -> list
             return [(Blank("..."),)]
 
 
-def _filled(value: ast.expr, scope: tuple[ast.AST, ...], sources: Sources) -> list[Text]:
+def _filled(value: ast.expr, scope: Scope, sources: Sources) -> list[Text]:
     """Return what fills one place of a string: its alternatives if they are words, else a blank."""
     match value:
+        case ast.Name(id=name) if name.isupper():
+            return _number(name, scope[0]) or [(Blank(name),)]
         case ast.Name(id=name):
             known = _assigned(name, scope, sources)
             constant = all(isinstance(part, str) for text in known for part in text)
@@ -140,6 +143,10 @@ def _filled(value: ast.expr, scope: tuple[ast.AST, ...], sources: Sources) -> li
             return _texts(value, scope, sources)
         case ast.Subscript(value=ast.Name(id=name)):
             return [(Blank(name),)]
+        case ast.Call(func=ast.Name(id="counted"), args=[_, ast.Constant(value=noun)]):
+            return [(Blank(f"... {noun}s"),)]  # "1 row", "2 rows"
+        case ast.Call(func=ast.Attribute(value=ast.Constant(), attr="join"), args=[items]):
+            return _items(items, scope, sources) or [(Blank("..."),)]
         case _:
             return [(Blank("..."),)]
 
@@ -154,12 +161,12 @@ def _joined(parts: list[list[Text]]) -> list[Text]:
     return [tuple(itertools.chain(*choice)) for choice in itertools.product(*parts)]
 
 
-def _assigned(name: str, scope: tuple[ast.AST, ...], sources: Sources) -> list[Text]:
+def _assigned(name: str, scope: Scope, sources: Sources) -> list[Text]:
     """Return the strings that a name is given, in the innermost function that gives it any."""
     for around in reversed(scope):
         values = [
             node.value
-            for node in ast.walk(around)
+            for node in (around.body if isinstance(around, ast.Module) else ast.walk(around))
             if isinstance(node, ast.Assign) and any(_is(target, name) for target in node.targets)
         ]
         found = [text for value in values if _has_words(value) for text in _texts(value, scope, sources)]
@@ -168,7 +175,7 @@ def _assigned(name: str, scope: tuple[ast.AST, ...], sources: Sources) -> list[T
     return []
 
 
-def _appended(name: str, line: int, scope: tuple[ast.AST, ...], sources: Sources) -> list[Text]:
+def _appended(name: str, line: int, scope: Scope, sources: Sources) -> list[Text]:
     """Return what a list of strings was last given before a line."""
     appended = [
         node.args[0]
@@ -176,6 +183,51 @@ def _appended(name: str, line: int, scope: tuple[ast.AST, ...], sources: Sources
         if isinstance(node, ast.Call) and ast.unparse(node.func) == f"{name}.append" and node.lineno < line
     ]
     return _texts(appended[-1], scope, sources) if appended else []
+
+
+def _items(node: ast.expr, scope: Scope, sources: Sources) -> list[Text]:
+    """Return the strings that may be in a list."""
+    match node:
+        case ast.Name(id=name):
+            return [
+                text
+                for element in _elements(name, scope[-1])
+                if _has_words(element)
+                for text in _texts(element, scope, sources)
+            ]
+        case ast.Attribute(attr=name) | ast.Call(func=ast.Name(id=name)):
+            return [
+                text
+                for function in sources.functions.get(name, [])
+                for returned in ast.walk(function)
+                if isinstance(returned, ast.Return) and returned.value is not None
+                for text in _items(returned.value, (function,), sources)
+            ]
+        case _:
+            return []
+
+
+def _elements(name: str, around: ast.AST) -> Iterator[ast.expr]:
+    """Yield what is appended or added to a list."""
+    for node in ast.walk(around):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=to), attr="append"), args=[element]):
+                if to == name:
+                    yield element
+            case ast.AugAssign(target=ast.Name(id=to), value=ast.ListComp(elt=element)):
+                if to == name:
+                    yield element
+
+
+def _number(name: str, module: ast.Module) -> list[Text]:
+    """Return the number that a constant of a module is."""
+    return [
+        (str(node.value.value),)
+        for node in module.body
+        if isinstance(node, ast.Assign)
+        and any(_is(target, name) for target in node.targets)
+        and isinstance(node.value, ast.Constant)
+    ]
 
 
 def _returned(name: str, sources: Sources) -> list[Text]:

@@ -1,7 +1,7 @@
 """All errors and warnings in Markdown, by kind: what is said, and what is filled in."""
 
 import ast
-import html
+from html import escape
 from pathlib import Path
 
 from _messages import Blank, Message, Sources, collect
@@ -46,12 +46,12 @@ def _first_word(text: str) -> str:
 
 
 def _shown(message: Message) -> str:
-    return "".join(
-        f"<em>{'…' if part.name == '...' else html.escape(part.name.replace('_', ' ').strip().lower())}</em>"
-        if isinstance(part, Blank)
-        else html.escape(part, quote=False)
-        for part in message.text
-    )
+    return "".join(_blank(part.name) if isinstance(part, Blank) else escape(part) for part in message.text)
+
+
+def _blank(name: str) -> str:
+    words = name.replace("...", "\N{HORIZONTAL ELLIPSIS}").replace("_", " ").strip().lower()
+    return f"<em>{escape(words)}</em>"
 
 
 def _endings() -> str:
