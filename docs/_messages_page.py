@@ -1,6 +1,7 @@
 """All errors and warnings in Markdown, by kind: what is said, and what is filled in."""
 
 import ast
+import builtins
 from html import escape
 from pathlib import Path
 
@@ -11,8 +12,7 @@ from jaxmixed.core import RESULTS
 KINDS = ("FormulaError", "DataError", "DatasetError")  # in this order, then warnings, then the rest
 OTHERS = {
     "ImportError": "A package that is needed for one thing, and not otherwise, is not installed.",
-    "ValueError": "From the functions of `jm.core`, which know arrays and no data frames.",
-    "AttributeError": "Python's own, of a name that is not there.",
+    "ValueError": "From `jm.core`, whose functions know arrays and no data frames, and from data sets.",
 }
 
 
@@ -33,11 +33,10 @@ def _order(kind: str) -> tuple[int, str]:
 
 def _section(kind: str, messages: list[Message], sources: Sources) -> str:
     definition = sources.kinds.get(kind)
-    about = OTHERS[kind] if definition is None else ast.get_docstring(definition)
-    said = sorted(
-        {_shown(message) for message in messages}, key=lambda text: text.removeprefix("<em>").lower()
-    )
-    items = [f"<li>{text}</li>" for text in said]
+    own = None if definition is None else ast.get_docstring(definition)
+    about = own or OTHERS.get(kind) or getattr(builtins, kind).__doc__
+    said = {_shown(message) for message in messages}
+    items = [f"<li>{text}</li>" for text in sorted(said, key=_first_word)]
     return "\n".join([f"## {kind}\n", f"{about}\n", '<ul class="messages">', *items, "</ul>\n"])
 
 
@@ -57,7 +56,5 @@ def _blank(name: str) -> str:
 def _endings() -> str:
     """Return how an optimisation can end, by code."""
     rows = [f"| {code} | {words} |" for code, words in enumerate(RESULTS)]
-    heading = (
-        "## How a fit ends\n\nThe code in `result` of a fit of `jm.core`, and the words of `fit.message`:\n"
-    )
-    return "\n".join([heading, "| code | words |", "| ---: | --- |", *rows, ""])
+    about = "The code in `result` of a fit of `jm.core`, and the words of `fit.message`:"
+    return "\n".join(["## How a fit ends\n", f"{about}\n", "| code | words |", "| ---: | --- |", *rows, ""])
