@@ -16,6 +16,7 @@ from ._average_information import value_gradient_information
 from ._covariance import Blocks, is_diagonal, n_theta, positions, rectify
 from ._criterion import conditioned_criterion, criterion_of
 from ._crossed import Crossed
+from ._implicit import minimal_value, minimum
 from ._lbfgs import lbfgs
 from ._newton import Evaluation, Minimum, newton
 from ._rotations import moved_factors, moves, n_moves
@@ -59,7 +60,8 @@ class Fit(NamedTuple):
 def fit(stats: SuffStats, reml: bool = True, theta: Theta | None = None) -> Fit:
     """Minimise the criterion over theta.
 
-    A pure function of JAX arrays: jit it, vmap it. It never raises; `result` tells how it ended.
+    A pure function of JAX arrays: jit it, vmap it, differentiate it in the statistics, which are
+    differentiable in y, X, z, weights and offset. It never raises; `result` tells how it ended.
 
     Parameters
     ----------
@@ -75,6 +77,12 @@ def fit(stats: SuffStats, reml: bool = True, theta: Theta | None = None) -> Fit:
     Fit
         The estimate and how it was reached.
 
+    Notes
+    -----
+    theta and the criterion have derivatives of any order, forward and reverse, by the implicit function
+    theorem: those of the minimum itself, as exact as the minimum is. A variance that is exactly zero stays
+    zero. gradient, hessian and decrement report on the search, and count as constants.
+
     Examples
     --------
     >>> import numpy as np
@@ -86,9 +94,12 @@ def fit(stats: SuffStats, reml: bool = True, theta: Theta | None = None) -> Fit:
     [2.72]
     """
     stats = jax.tree.map(jnp.asarray, stats)
-    start = default_start(stats) if theta is None else conditioned(jnp.asarray(theta), stats)
-    minimum = _minimise(stats, reml, start)
-    return Fit(rectify(unconditioned(minimum.x, stats), stats.blocks), minimum.value, *minimum[2:])
+    constant = jax.tree.map(jax.lax.stop_gradient, stats)
+    start = default_start(constant) if theta is None else conditioned(jnp.asarray(theta), constant)
+    found = _minimise(constant, reml, jax.lax.stop_gradient(start))
+    x = minimum(found.x, stats, reml)
+    value = minimal_value(found.value, x, stats, reml)
+    return Fit(rectify(unconditioned(x, stats), stats.blocks), value, *found[2:])
 
 
 def _minimise(stats: SuffStats, reml: bool, start: Theta) -> Minimum:

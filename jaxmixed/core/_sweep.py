@@ -9,6 +9,8 @@ zero along such directions, which those of estimable quantities are.
 
 from typing import NamedTuple
 
+import jax
+import numpy as np
 from jaxtyping import Bool, Float
 
 from ._types import Array, namespace
@@ -26,7 +28,26 @@ class Swept(NamedTuple):
 
 
 def sweep(matrix: Float[Array, "m m"]) -> Swept:
-    """Invert a symmetric non-negative matrix; rows of parameters that are passed over are zero."""
+    """Invert a symmetric non-negative matrix; rows of parameters that are passed over are zero.
+
+    Which these are does not change with small changes of the matrix, so that d M^- = -M^- dM M^-.
+    """
+    return _sweep(matrix) if namespace(matrix) is np else _sweep_traced(matrix)
+
+
+@jax.custom_jvp
+def _sweep_traced(matrix):
+    return _sweep(matrix)
+
+
+@_sweep_traced.defjvp
+def _(primals, tangents):
+    swept = _sweep_traced(*primals)
+    constant = np.zeros(swept.skipped.shape, jax.dtypes.float0)
+    return swept, Swept(-swept.inverse @ tangents[0] @ swept.inverse, constant)
+
+
+def _sweep(matrix):
     xp = namespace(matrix)
     diagonal = xp.diagonal(matrix)
     scale = xp.where(diagonal > 0, 1 / xp.sqrt(xp.where(diagonal > 0, diagonal, 1.0)), 0.0)
