@@ -11,7 +11,12 @@ from ._batch import fit_batch as fit_batch, separate as separate
 from ._conditioning import Conditioned as Conditioned, condition as condition
 from ._constraint import Constraint as Constraint, constraints as constraints
 from ._covariance import relative_factor as relative_factor, relative_factors as relative_factors
-from ._criterion import Estimates as Estimates, criterion as criterion, estimates as estimates
+from ._criterion import (
+    Estimates as Estimates,
+    criterion as criterion,
+    estimates as estimates,
+    vcov as vcov,
+)
 from ._crossed import Crossed as Crossed
 from ._curvature import Information as Information, curvature as curvature, information as information
 from ._design import Design as Design, RandomTerm as RandomTerm
@@ -39,8 +44,10 @@ from ._leave_out import (
     without as without,
     without_rows as without_rows,
 )
+from ._loglik import loglik as loglik, psi as psi
 from ._nested import Nested as Nested, NestedPatterns as NestedPatterns
 from ._newton import RESULTS as RESULTS
+from ._predict import RowEffects as RowEffects, predict as predict
 from ._profile import AT_END as AT_END, FOUND as FOUND, Point as Point, profile_point as profile_point
 from ._ranef import RandomEffects as RandomEffects, ranef as ranef, ranef_modes as ranef_modes
 from ._reference import (

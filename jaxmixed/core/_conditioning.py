@@ -14,6 +14,7 @@ R, gamma_ols, s and T carry the results back.
 from typing import NamedTuple
 
 import equinox as eqx
+import numpy as np
 from jaxtyping import Float
 
 from ._covariance import Blocks
@@ -130,14 +131,18 @@ def _lower_qr(z):
     """Return (z~, T) for one block; if its columns are collinear up to rounding they are only scaled."""
     xp = namespace(z)
     n = z.shape[0]
-    norm = xp.sqrt((z**2).mean(0))
-    norm = xp.where(norm > 0, norm, 1.0)
+    square = (z**2).mean(0)
+    norm = xp.sqrt(xp.where(square > 0, square, 1.0))
     if z.shape[1] == 1:
         return z / norm, norm[:, None]
     # QR of the reversed columns, reversed again, has a lower-triangular factor.
-    Q, R = xp.linalg.qr(z[:, ::-1] / norm[::-1])
+    reversed_columns = z[:, ::-1] / norm[::-1]
+    Q, R = xp.linalg.qr(reversed_columns)
+    independent = (xp.abs(xp.diagonal(R)) > ROUNDING * xp.finfo(z.dtype).eps * n**0.5).all()
+    if xp is not np:
+        # The derivatives of a QR decomposition divide by R: of columns that will do where these do not.
+        Q, R = xp.linalg.qr(xp.where(independent, reversed_columns, xp.eye(*z.shape, dtype=z.dtype)))
     Q, R = Q[:, ::-1] * n**0.5, R[::-1, ::-1] / n**0.5
     sign = xp.where(xp.diagonal(R) < 0, -1.0, 1.0).astype(z.dtype)
-    independent = (xp.abs(xp.diagonal(R)) > ROUNDING * xp.finfo(z.dtype).eps).all()
     T = xp.where(independent, R * sign[:, None], xp.eye(z.shape[1], dtype=z.dtype))
     return xp.where(independent, Q * sign, z / norm), T * norm

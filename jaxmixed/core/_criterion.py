@@ -171,3 +171,35 @@ def estimates(theta: Theta, stats: SuffStats, reml: bool = True) -> Estimates:
     return Estimates(
         beta, (vcov + vcov.T) / 2, xp.sqrt(pwrss / dof), deviance(reduced, profiled, stats, reml)
     )
+
+
+def vcov(theta: Theta, stats: SuffStats, reml: bool = True) -> Float[Array, "p p"]:
+    """Return the covariance matrix of the estimated fixed effects, theta and sigma taken as known.
+
+        sigma^2 (X'V^-1X)^-1,     V = W^-1 + Z Lambda Lambda' Z'
+
+    Parameters
+    ----------
+    theta
+        Relative covariance parameters, shape (k,).
+    stats
+        Sufficient statistics.
+    reml
+        Whether sigma^2 is the REML estimate at theta (default) or that of maximum likelihood.
+
+    Returns
+    -------
+    Float[Array, "p p"]
+        In squared units of y per unit of X.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from jaxmixed import core
+    >>> group = np.repeat(np.arange(4), 3)
+    >>> y, ones = np.array([1.0, 2, 3, 7, 8, 9, 4, 5, 7, 2, 1, 2]), np.ones((12, 1))
+    >>> stats = core.suffstats(core.Design(y, ones, (core.RandomTerm(ones, group, 4, (1,)),)))
+    >>> core.vcov(np.array([2.72]), stats).round(3)
+    array([[2.253]])
+    """
+    return estimates(theta, stats, reml).vcov

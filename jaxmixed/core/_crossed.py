@@ -13,15 +13,16 @@ Nothing of size n x D or J x D is formed.
 from typing import NamedTuple
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from ._couplings import Couplings
 from ._crossed_curvature import crossed_curvature
 from ._crossed_posterior import CrossedPosterior, crossed_posterior
-from ._dense import logdet_gram
+from ._dense import eliminate_dense, logdet_gram
 from ._patterns import pad_rows
-from ._structure import Between, Curvature, Directions, Factors, Levels, Reduced, between, eliminate
+from ._structure import Between, Curvature, Directions, Factors, Levels, Reduced, Shifted, between, eliminate
 from ._types import Array, namespace
 
 Sizes = tuple[tuple[int, int], ...]
@@ -89,7 +90,9 @@ class Crossed(Levels):
         A, B = pad_rows(self.A, J), pad_rows(self.B, J)
         return Crossed(A, B, couplings, A_others, B_others, sizes, self.order)
 
-    def reduce(self, factors: Factors, C: Float[Array, "c c"]) -> Reduced:
+    def reduce(self, factors: Factors | list[Shifted], C: Float[Array, "c c"]) -> Reduced:
+        if isinstance(factors[0], Shifted):
+            return self._reduce_in_psi(factors, C)
         return self.solve(factors, C).reduced
 
     def curvature(self, factors: Factors, directions: Directions, C: Float[Array, "c c"]) -> Curvature:
@@ -105,6 +108,16 @@ class Crossed(Levels):
         logdet, gram, inverse = logdet_gram(S, self._left(factors, columns))
         schur = C - xp.einsum("jic,jid->cd", self.B, K @ self.B) - gram
         return Solved(Reduced(log_dets.sum() + logdet, schur), K, columns, inverse)
+
+    def _reduce_in_psi(self, factors: list[Shifted], C: Float[Array, "c c"]) -> Reduced:
+        """Eliminate with derivatives in Psi, which need K_oo itself."""
+        log_dets, K = eliminate(factors[self.order[0]], self.A)
+        lower, columns = self.A_others - self.couplings.fill(K), self._columns(K)
+        eye = jnp.eye(len(lower), dtype=lower.dtype)
+        root, shift = (self._blockwise([factors[t][i] for t in self.order[1:]], eye) for i in range(2))
+        logdet, K_others = eliminate_dense(root, shift, lower + lower.T - jnp.diag(jnp.diagonal(lower)))
+        schur = C - jnp.einsum("jic,jid->cd", self.B, K @ self.B) - columns.T @ K_others @ columns
+        return Reduced(log_dets.sum() + logdet, schur)
 
     def schur_of(self, factors: Factors, solved: Solved, C: Float[Array, "c c"]) -> Float[Array, "c c"]:
         """Return S for other columns than those of `solved`, at the same Lambda."""

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ._small import logdet_inverse
+from ._structure import elimination_rule
 from ._types import Array, Scalar, namespace
 
 LEAF = 150  # largest block that is factored rather than halved
@@ -62,6 +63,24 @@ def _(primals, tangents):
     (S,), (dS,) = primals, tangents
     logdet, inverse = _logdet_inverse(S)
     return (logdet, inverse), (_pairing(inverse, dS), _d_inverse(inverse, dS))
+
+
+@jax.custom_jvp
+def eliminate_dense(
+    factor: Float[Array, "D D"], shift: Float[Array, "D D"], A: Float[Array, "D D"]
+) -> tuple[Scalar, Float[Array, "D D"]]:
+    """Return log|S| and K = Lambda S^-1 Lambda', S = I + Lambda'ALambda.
+
+    Derivatives are stated in Psi, as those of `eliminate` are; `shift` is zero and there for one of them.
+    """
+    S = jnp.tril(factor.T @ A @ factor) + jnp.eye(len(A), dtype=A.dtype)
+    logdet, inverse = _halved(S)
+    return logdet, factor @ inverse @ factor.T
+
+
+@eliminate_dense.defjvp
+def _(primals, tangents):
+    return elimination_rule(eliminate_dense, primals, tangents)
 
 
 def _pairing(inverse, dS):

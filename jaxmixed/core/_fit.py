@@ -22,7 +22,7 @@ from ._newton import Evaluation, Minimum, newton
 from ._rotations import moved_factors, moves, n_moves
 from ._start import default_start
 from ._suffstats import SuffStats, conditioned, unconditioned
-from ._types import Array, Scalar, Theta
+from ._types import Array, Scalar, Theta, varying_like
 
 SMALL = 1e-3  # a standard deviation this small, relative to sigma, is tried at zero
 NEWTON_LIMIT = 20  # longest theta whose Hessian is formed
@@ -96,7 +96,7 @@ def fit(stats: SuffStats, reml: bool = True, theta: Theta | None = None) -> Fit:
     stats = jax.tree.map(jnp.asarray, stats)
     constant = jax.tree.map(jax.lax.stop_gradient, stats)
     start = default_start(constant) if theta is None else conditioned(jnp.asarray(theta), constant)
-    found = _minimise(constant, reml, jax.lax.stop_gradient(start))
+    found = _minimise(constant, reml, varying_like(jax.lax.stop_gradient(start), constant))
     x = minimum(found.x, stats, reml)
     value = minimal_value(found.value, x, stats, reml)
     return Fit(rectify(unconditioned(x, stats), stats.blocks), value, *found[2:])

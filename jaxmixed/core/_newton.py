@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
-from ._types import Scalar
+from ._types import Scalar, varying_like
 
 RESULTS = (
     "converged",
@@ -171,7 +171,8 @@ def begin(start: Float[jax.Array, " k"], size: int) -> State:
     )
     radius = RADIUS * (1 + jnp.linalg.norm(start))
     one = jnp.ones((), dtype)
-    return State(best, start, one, one, radius, jnp.asarray(False), jnp.asarray(False))
+    state = State(best, start, one, one, radius, jnp.asarray(False), jnp.asarray(False))
+    return jax.tree.map(lambda leaf: varying_like(leaf, start), state)
 
 
 def advance(

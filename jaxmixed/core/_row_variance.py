@@ -9,34 +9,16 @@ relative to sigma^2, the errors of beta-hat and of the predicted b have the join
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from ._conditioning import solve_upper
-from ._criterion import Profiled, profile_out, reduce
+from ._criterion import profile_out, reduce
+from ._predict import RowEffects, conditioned_columns, conditioned_rows, marginal_mean
 from ._ranef import posterior
-from ._structure import RowTerm
-from ._suffstats import SuffStats, conditioned_factors, solve_lower
+from ._suffstats import SuffStats, conditioned_factors
 from ._types import Array, Theta, namespace
-
-
-class RowEffects(Protocol):
-    """The random effects of one grouping factor in some rows: a `RandomTerm` is one.
-
-    Attributes
-    ----------
-    z
-        Covariates, shape (m, q).
-    codes
-        Level of each row, shape (m,); -1 for a level that the fit did not see.
-    """
-
-    @property
-    def z(self) -> Float[Array, "m q"]: ...
-
-    @property
-    def codes(self) -> Int[Array, " m"]: ...
 
 
 def row_variance(
@@ -110,15 +92,15 @@ def row_prediction(
 
     The arguments are those of `row_variance`.
     """
-    x = solve_lower(stats.R.T, X.T).T
+    x = conditioned_columns(stats, X)
     if len(terms) == 0:
         profiled = profile_out(reduce(theta, stats).schur)
-        return RowPrediction(_mean(x, profiled, stats), _quadratic(x, profiled.inverse))
-    rows = _conditioned_rows(stats, terms)
+        return RowPrediction(marginal_mean(x, profiled, stats), _quadratic(x, profiled.inverse))
+    rows = conditioned_rows(stats, terms)
     xp = namespace(theta, stats.C, *(array for row in rows for array in row))
     of_levels = posterior(xp.asarray(theta), stats)
     profiled = profile_out(of_levels.reduced.schur)
-    mean, d = _mean(x, profiled, stats), x
+    mean, d = marginal_mean(x, profiled, stats), x
     v = xp.concatenate([-profiled.gamma, xp.ones(1, stats.C.dtype)])[:, None]
     effects = of_levels.modes(xp.concatenate([xp.eye(stats.p + 1, stats.p, dtype=v.dtype), v], axis=1))
     for (z, codes), b in zip(rows, effects, strict=True):
@@ -147,23 +129,6 @@ def prior_variance(
     factors = conditioned_factors(theta, stats)
     pairs = zip(stats.T, terms, factors, strict=True)
     return tuple(((solve_upper(T.T, term.z.T).T @ L) ** 2).sum(1) for T, term, L in pairs)
-
-
-def _conditioned_rows(stats: SuffStats, terms: Sequence[RowEffects]) -> tuple[RowTerm, ...]:
-    """Return z T^-1, zero where the level is not known."""
-    if len(terms) != len(stats.T):
-        raise ValueError(f"Found {len(terms)} terms; expected {len(stats.T)}, one for each of the design.")
-    rows = []
-    for T, term in zip(stats.T, terms, strict=True):
-        # Codes stay what they are: concrete ones must not become tracers.
-        known, z = term.codes >= 0, solve_upper(T.T, term.z.T).T
-        codes = namespace(term.codes).where(known, term.codes, 0)
-        rows.append(RowTerm(namespace(z, known).where(known[:, None], z, 0), codes))
-    return tuple(rows)
-
-
-def _mean(x: Float[Array, "m p"], profiled: Profiled, stats: SuffStats) -> Float[Array, " m"]:
-    return x @ (stats.gamma_ols + stats.scale * profiled.gamma)
 
 
 def _quadratic(x: Float[Array, "m p"], matrix: Float[Array, "p p"]) -> Float[Array, " m"]:

@@ -21,7 +21,7 @@ from ._nested import Nested, NestedPatterns
 from ._one_factor import OneFactor, Patterns
 from ._structure import Factors, Structure
 from ._suffstats import SuffStats, conditioned_factors
-from ._types import Scalar, Theta
+from ._types import Scalar, Theta, varying_like
 from ._whitened import Chain, Coordinates, Merged, Part, kept, whiten
 from ._whitened_families import Families, families_of, family_parts, family_rows
 
@@ -221,6 +221,7 @@ def chi_square(key: PRNGKeyArray, degrees: Float[JaxArray, " m"]) -> Float[JaxAr
         return i + 1, jnp.where(waiting & accepted, drawn, value), waiting & ~accepted
 
     start = jnp.zeros((), jnp.int32), jnp.zeros_like(degrees), jnp.ones(degrees.shape, bool)
+    start = start[0], *(varying_like(leaf, key, degrees) for leaf in start[1:])
     return jax.lax.while_loop(lambda state: state[2].any(), propose, start)[1]
 
 

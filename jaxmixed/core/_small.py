@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ._types import Array, namespace
+from ._types import Array, namespace, varying_like
 
 UNROLLED = 4  # largest size that is written out; beyond it compile time outweighs the loop
 SWEEPS = 10  # of Jacobi's rotations: convergence is quadratic, and 6 do for matrices of 10 x 10
@@ -85,7 +85,8 @@ def _eliminated(matrix):
         others = jnp.where(here[None, :], 0, matrix) - matrix[:, j, None] * row[None, :]
         return jnp.where(here[:, None], row[None, :], others), logdet + jnp.log(pivot)
 
-    inverse, logdet = jax.lax.fori_loop(0, size, eliminate, (matrix, jnp.zeros((), matrix.dtype)))
+    start = varying_like(jnp.zeros((), matrix.dtype), matrix)
+    inverse, logdet = jax.lax.fori_loop(0, size, eliminate, (matrix, start))
     return logdet, inverse
 
 

@@ -260,8 +260,13 @@ def _eliminate_one(factor, shift, A):
 
 @_eliminate_one.defjvp
 def _(primals, tangents):
+    return elimination_rule(_eliminate_one, primals, tangents)
+
+
+def elimination_rule(eliminate, primals, tangents):
+    """Return log|M| and K of one level with their derivatives, as `eliminate` states them."""
     (factor, shift, A), (d_factor, d_shift, dA) = primals, tangents
-    logdet, K = _eliminate_one(factor, shift, A)
+    logdet, K = eliminate(factor, shift, A)
     N = jnp.eye(len(A), dtype=A.dtype) - K @ A
     half = d_factor @ factor.T
     dPsi = half + half.T + d_shift

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array as JaxArray, Float, Int
 
 if TYPE_CHECKING:
     # NumPy or JAX as `namespace` decides, which a type checker cannot follow.
@@ -39,6 +39,17 @@ Codes = Int[Array, " n"]
 def namespace(*arrays: Any) -> ModuleType:
     """Return `jax.numpy` if any argument is a JAX array (or tracer), else `numpy`."""
     return jnp if any(isinstance(a, jax.Array) for a in arrays) else np
+
+
+def varying_like(value: JaxArray, *like: Any) -> JaxArray:
+    """Let a constant differ from shard to shard of a `shard_map` as arrays do: what a loop begins with must."""
+    axes = frozenset().union(*map(_varying, jax.tree.leaves(like))) - _varying(value)
+    return jax.lax.pcast(value, tuple(sorted(axes)), to="varying") if axes else value
+
+
+def _varying(array: Array) -> frozenset[str]:
+    kind = jax.typeof(array)
+    return kind.manual_axis_type.varying if hasattr(kind, "manual_axis_type") else kind.vma  # before JAX 0.10
 
 
 def segment_sum(values: Array, codes: Array, n_segments: int) -> Array:

@@ -27,7 +27,7 @@ from jaxtyping import Float, Int
 
 from ._nested import to_parents
 from ._structure import Factors
-from ._types import Scalar
+from ._types import Scalar, varying_like
 
 NEGLIGIBLE = 100  # times eps: a pivot this small beside the largest is rounding
 
@@ -71,7 +71,8 @@ def whiten(
         return (M - row[:q, None] * row[None, :], free & ~here), row
 
     start = A if B is None else jnp.concatenate([A, B], axis=1)
-    _, rows = jax.lax.scan(step, (start, jnp.ones(q, bool)), jnp.arange(q))
+    free = varying_like(jnp.ones(q, bool), start)
+    _, rows = jax.lax.scan(step, (start, free), jnp.arange(q))
     return rows[:, :q], rows[:, q:]
 
 

@@ -1,0 +1,186 @@
+"""Derivatives of whole fits in their data, against differences of refits by NumPy."""
+
+import functools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import dense_oracle, lower_factors, random_design, random_theta
+
+from jaxmixed import core
+
+INPUTS = ("y", "X", "z", "weights", "offset")
+
+
+@functools.cache
+def compiled_fit():
+    return jax.jit(core.fit, static_argnames="reml")
+
+
+def path(design: core.Design, seed: int = 0):
+    """Return the design as a function of five numbers, each of which moves one kind of data."""
+    rng, n = np.random.default_rng(seed), len(design.y)
+    dX = rng.normal(size=design.X.shape) * (np.ptp(design.X, axis=0) > 0)
+    dz = [0.3 * rng.normal(size=term.z.shape) for term in design.terms]
+    dy, d_log_w, d_offset = rng.normal(size=(3, n))
+    weights = np.ones(n) if design.weights is None else design.weights
+    offset = np.zeros(n) if design.offset is None else design.offset
+
+    def at(t) -> core.Design:
+        exp = np.exp if isinstance(t, np.ndarray) else jnp.exp
+        terms = tuple(
+            core.RandomTerm(term.z + t[2] * d, term.codes, term.n_levels, term.blocks)
+            for term, d in zip(design.terms, dz, strict=True)
+        )
+        return core.Design(
+            design.y + t[0] * dy,
+            design.X + t[1] * dX,
+            terms,
+            weights * exp(t[3] * d_log_w),
+            offset + t[4] * d_offset,
+        )
+
+    return at
+
+
+def outputs(theta, criterion, design, stats) -> dict:
+    """Return everything a fit leads to; rows are predicted at fixed covariates, of known and new levels."""
+    xp = np if isinstance(theta, np.ndarray) else jnp
+    found = core.estimates(theta, stats)
+    L = np.eye(len(found.beta))
+    satterthwaite, kenward_roger = core.satterthwaite(theta, stats), core.kenward_roger(theta, stats)
+    effects = core.ranef(theta, found.sigma, stats)
+    new = tuple(
+        core.RandomTerm(np.ones_like(np.asarray(term.codes))[:4, None] * np.ones(term.z.shape[1]),
+                        np.array([0, 1, 1, -1]), term.n_levels, term.blocks)
+        for term in design.terms
+    )  # fmt: skip
+    by_satterthwaite, by_kenward_roger = satterthwaite.t_test(L), kenward_roger.t_test(L)
+    joint = [method.f_test(L[1:]) for method in (satterthwaite, kenward_roger)]
+    return {
+        "theta": theta,
+        "criterion": criterion,
+        "beta": found.beta,
+        "sigma": found.sigma,
+        "vcov": core.vcov(theta, stats),
+        "SE": by_satterthwaite.std_error,
+        "df": by_satterthwaite.df,
+        "log p": xp.log(by_satterthwaite.p_value),
+        "Kenward-Roger SE": by_kenward_roger.std_error,
+        "Kenward-Roger df": by_kenward_roger.df,
+        "Kenward-Roger log p": xp.log(by_kenward_roger.p_value),
+        "joint": xp.stack([xp.stack([F.statistic, F.df_den, xp.log(F.p_value)]) for F in joint]),
+        "variances": core.psi(theta, found.sigma, stats),
+        "modes": [effect.modes for effect in effects],
+        "conditional covariances": [effect.covariances for effect in effects],
+        "fitted": core.predict(theta, stats, design.X, design.terms, design.offset),
+        "predicted": core.predict(theta, stats, np.ones((4, len(L))), new),
+    }
+
+
+def traced(at):
+    """Return the outputs as a function of the data's path, in JAX throughout."""
+
+    def function(t):
+        design = at(t)
+        stats = core.suffstats(design)
+        found = core.fit(stats)
+        return outputs(found.theta, found.criterion, design, stats)
+
+    return function
+
+
+def refitted(at):
+    """Return the same with the fit alone in JAX, run to the last digit, and the rest in NumPy."""
+    start = None
+
+    def function(t):
+        nonlocal start
+        design = at(np.asarray(t))
+        stats = core.suffstats(design)
+        for _ in range(3):  # a search that starts at the minimum ends one more Newton step on
+            found = compiled_fit()(stats, theta=start)
+            start = np.asarray(found.theta)
+        return outputs(start, np.asarray(core.criterion(start, stats)), design, stats)
+
+    return function
+
+
+def difference(function, direction, step: float, order: int = 1):
+    """Return the first or second derivative at zero, by central differences of fourth order."""
+    weights = {
+        1: {-2: 1 / 12, -1: -2 / 3, 1: 2 / 3, 2: -1 / 12},
+        2: {-2: -1 / 12, -1: 4 / 3, 0: -5 / 2, 1: 4 / 3, 2: -1 / 12},
+    }[order]
+    ends = [jax.tree.map(lambda a, w=w: w * a, function(k * step * direction)) for k, w in weights.items()]
+    return jax.tree.map(lambda *a: np.asarray(sum(a)) / step**order, *ends)
+
+
+def assert_close(found, truth, rtol: float, name: str) -> None:
+    """Compare trees of derivatives, relative to the largest of each output."""
+    for key in truth:
+        for a, b in zip(jax.tree.leaves(found[key]), jax.tree.leaves(truth[key]), strict=True):
+            atol = rtol * max(np.abs(b).max(), 1e-3)
+            np.testing.assert_allclose(a, b, rtol=0, atol=atol, err_msg=f"{key} by {name}")
+
+
+# Structure and seed of a fit away from zero variances, and of fits where some vanish or are collinear.
+CASES = {
+    "intercept": ("intercept", 3),
+    "slope": ("few_patterns", 0),
+    "nested": ("nested_two", 1),
+    "crossed": ("crossed_two", 3),
+    "no variance": ("intercept", 34),
+    "perfect correlation": ("few_patterns", 2),
+    "no inner variance": ("nested_two", 0),
+    "no outer variance": ("nested_two", 2),
+    "nested, nothing left": ("nested_two_slope", 1),
+    "one of two crossed": ("crossed_two", 0),
+    "crossed, perfect correlation": ("crossed_slopes", 0),
+}
+INTERIOR = ("intercept", "slope", "nested", "crossed")
+
+
+@functools.cache
+def case(name: str):
+    structure, seed = CASES[name]
+    design = random_design(structure, seed, weights=True, offset=True)
+    with jax.enable_x64(True):
+        theta = np.asarray(compiled_fit()(core.suffstats(design)).theta)
+    assert (theta != 0).all() == (name in INTERIOR)
+    return design
+
+
+def both_modes():
+    """Reverse mode for every case, forward mode for those that differ in structure."""
+    pairs = [(name, "jacrev") for name in CASES] + [(name, "jacfwd") for name in INTERIOR]
+    return [pytest.param(*p, marks=[] if p == ("intercept", "jacrev") else [pytest.mark.slow]) for p in pairs]
+
+
+@pytest.mark.parametrize(("name", "mode"), both_modes())
+def test_every_output_by_every_input(name, mode, x64):
+    """Relative 1e-6."""
+    at = path(case(name))
+    jacobian = jax.jit(getattr(jax, mode)(traced(at)))(jnp.zeros(5))
+    truth = refitted(at)
+    for i, name in enumerate(INPUTS):
+        with np.errstate(invalid="ignore"):  # degrees of freedom are infinite where no variance is left
+            expected = jax.tree.map(np.nan_to_num, difference(truth, np.eye(5)[i], 3e-4))
+        assert_close(jax.tree.map(lambda a, i=i: a[..., i], jacobian), expected, 1e-6, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["slope", "perfect correlation", "nested", "crossed", "one of two crossed"])
+def test_second_derivatives(name, x64):
+    """Along one direction of all data: relative 1e-4."""
+    at, direction = path(case(name)), np.array([1.0, 0.3, 0.5, 0.4, 0.7])
+    function = traced(at)
+
+    def along(t):
+        return function(t * direction)
+
+    expected = difference(refitted(at), direction, 1e-2, order=2)
+    found = jax.jit(jax.jacfwd(jax.jacfwd(along)))(0.0)
+    assert_close(found, expected, 1e-4, "all")
