@@ -100,7 +100,7 @@ class Crossed(Levels):
 
     def solve(self, factors: Factors, C: Float[Array, "c c"]) -> Solved:
         """Eliminate all random effects, and keep what later solves can use again."""
-        xp = namespace(factors[0], self.A)
+        xp = namespace(factors[0], self.A, self.B)
         log_dets, K = eliminate(factors[self.order[0]], self.A)
         S = self._scaled(factors, self.A_others - self.couplings.fill(K))
         S = S + xp.eye(len(S), dtype=S.dtype)

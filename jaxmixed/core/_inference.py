@@ -201,7 +201,7 @@ def variance_parameters(
     _, hessian = _by_theta(conditioned(theta, stats), known, stats.blocks)
     swept = sweep(hessian)
     sigma = xp.sqrt(_scale(curved.schur, stats, reml))
-    last = xp.eye(len(theta) + 1, dtype=theta.dtype)[-1]
+    last = xp.eye(len(theta) + 1, dtype=sigma.dtype)[-1]
     back = xp.pad(_unconditioning(stats), ((0, 1), (0, 1))) + sigma * last[:, None] * last[None, :]
     vcov = 2 * back @ swept.inverse @ back.T
     return VarianceParameters(xp.concatenate([theta, sigma[None]]), vcov, swept.skipped)

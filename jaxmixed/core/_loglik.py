@@ -94,6 +94,8 @@ def loglik(beta: Float[Array, " p"], psi: Float[Array, " m"], stats: SuffStats) 
     """
     k = sum(map(n_theta, stats.blocks))
     xp = namespace(beta, psi, stats.C)
+    if xp is not np:
+        stats = jax.tree.map(xp.asarray, stats)
     beta, psi = xp.asarray(beta, stats.C.dtype), xp.asarray(psi, stats.C.dtype)
     if psi.shape != (k + 1,) or beta.shape != (stats.p,):
         raise ValueError(

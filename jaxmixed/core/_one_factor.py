@@ -69,7 +69,7 @@ class OneFactor(Levels):
 
     def posterior(self, factors: Factors, C: Float[Array, "c c"]) -> "OneFactorPosterior":
         logdet, K = eliminate(factors[0], self.A)
-        schur = C - namespace(K).einsum("jic,jid->cd", self.B, K @ self.B)
+        schur = C - namespace(K, self.B).einsum("jic,jid->cd", self.B, K @ self.B)
         return OneFactorPosterior(Reduced(logdet.sum(), schur), K, self.B)
 
 
@@ -112,7 +112,7 @@ class Patterns(Structure):
 
     def reduce(self, factors: Factors, C: Float[Array, "c c"]) -> Reduced:
         logdet, K = eliminate(factors[0], self.A)
-        xp = namespace(K)
+        xp = namespace(K, self.G)
         return Reduced(self.counts @ logdet, C - xp.einsum("uij,uijcd->cd", K, self.G))
 
     def curvature(self, factors: Factors, directions: Directions, C: Float[Array, "c c"]) -> Curvature:

@@ -10,6 +10,8 @@ nothing that depends on the number of rows.
 from typing import Any
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -114,13 +116,19 @@ def assemble(prepared: Conditioned, plan: Plan, y: Float[Array, " n"], *, compre
     response = condition_response(prepared, y)
     xp = namespace(response.u, prepared.Q)
     V = xp.concatenate([prepared.Q, response.u[:, None]], axis=1)
-    return SuffStats(
+    stats = SuffStats(
         structure=plan.compressed(V) if compress else plan.attach(V),
         C=V.T @ V,
         gamma_ols=response.gamma_ols,
         scale=response.scale,
         **_of_design(prepared),
     )
+    return stats if xp is np else jax.tree.map(_as_jax, stats)
+
+
+def _as_jax(leaf: Array) -> Array:
+    """Bring numbers to the precision of JAX's; indices stay concrete."""
+    return jnp.asarray(leaf) if np.issubdtype(leaf.dtype, np.floating) else leaf
 
 
 def assemble_many(

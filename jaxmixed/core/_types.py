@@ -42,7 +42,7 @@ def namespace(*arrays: Any) -> ModuleType:
 
 
 def varying_like(value: JaxArray, *like: Any) -> JaxArray:
-    """Let a constant differ from shard to shard of a `shard_map` as arrays do: what a loop begins with must."""
+    """Let a constant vary between the shards of a `shard_map` as arrays do: what a loop begins with must."""
     axes = frozenset().union(*map(_varying, jax.tree.leaves(like))) - _varying(value)
     return jax.lax.pcast(value, tuple(sorted(axes)), to="varying") if axes else value
 

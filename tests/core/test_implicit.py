@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import dense_oracle, lower_factors, random_design, random_theta
+from helpers import lower_factors, random_design, random_theta
 
 from jaxmixed import core
 
@@ -184,3 +184,56 @@ def test_second_derivatives(name, x64):
     expected = difference(refitted(at), direction, 1e-2, order=2)
     found = jax.jit(jax.jacfwd(jax.jacfwd(along)))(0.0)
     assert_close(found, expected, 1e-4, "all")
+
+
+@pytest.mark.parametrize("structure", ["few_patterns", "crossed_two"])
+def test_at_a_known_theta_estimates_are_generalised_least_squares(structure, x64):
+    """d beta / d y = (X'V^-1X)^-1 X'V^-1."""
+    design = random_design(structure, 5, weights=True)
+    theta = random_theta(design, 5)
+    V = np.diag(1 / design.weights)
+    for term, L in zip(design.terms, lower_factors(design, theta), strict=True):
+        V = V + (term.codes[:, None] == term.codes) * (term.z @ L @ L.T @ term.z.T)
+    half = np.linalg.solve(V, design.X).T
+
+    def beta(y):
+        return core.estimates(theta, core.suffstats(eqx.tree_at(lambda d: d.y, design, y))).beta
+
+    found = jax.jit(jax.jacrev(beta))(jnp.asarray(design.y))
+    np.testing.assert_allclose(found, np.linalg.solve(half @ design.X, half), rtol=1e-9, atol=1e-12)
+
+
+def test_the_criterion_at_its_minimum_needs_no_derivative_of_theta(x64):
+    """The envelope theorem: it is that at a theta-hat held fixed; what is said of the search is constant."""
+    stats = core.compress(random_design("few_patterns", 0))
+    moved = jax.tree.map(lambda a: a * (np.arange(a.size) % 3 - 1.0).reshape(a.shape), stats)
+
+    @jax.jit
+    def derivatives(stats, moved):
+        found, tangent = jax.jvp(core.fit, (stats,), (moved,))
+        envelope = jax.jvp(lambda s: core.criterion(found.theta, s), (stats,), (moved,))[1]
+        return tangent, envelope
+
+    tangent, envelope = derivatives(stats, moved)
+    np.testing.assert_allclose(tangent.criterion, envelope, rtol=1e-8)
+    assert not tangent.gradient.any() and not tangent.hessian.any() and tangent.decrement == 0
+
+
+@pytest.mark.parametrize("second", ["twice the first", "nothing"])
+def test_covariates_that_depend_on_others(second, x64):
+    """They are only scaled, and so the derivatives of their orthogonalisation are finite."""
+    design = random_design("few_patterns", 0)
+    (term,) = design.terms
+    z = term.z * np.array([1, 0]) if second == "nothing" else term.z[:, :1] * np.array([1.0, 2.0])
+
+    def value(z):
+        terms = (core.RandomTerm(z, term.codes, term.n_levels, term.blocks),)
+        stats = core.suffstats(core.Design(design.y, design.X, terms))
+        return core.criterion(np.array([0.5, 0.2, 0.3]), stats)
+
+    slope = jax.jit(jax.grad(value))(jnp.asarray(z))
+    direction = (
+        np.array([1.0, 0.0] if second == "nothing" else [1.0, 2.0]) * np.sin(np.arange(len(z)))[:, None]
+    )
+    ends = [value(z + step * direction) for step in (1e-5, -1e-5)]
+    np.testing.assert_allclose((slope * direction).sum(), (ends[0] - ends[1]) / 2e-5, rtol=1e-7)
