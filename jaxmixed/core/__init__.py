@@ -23,12 +23,21 @@ from ._design import Design as Design, RandomTerm as RandomTerm
 from ._distributions import f_pvalue as f_pvalue, t_pvalue as t_pvalue
 from ._effective_df import EffectiveDf as EffectiveDf, effective_df as effective_df
 from ._fit import Fit as Fit, fit as fit
+from ._implicit import as_minimum as as_minimum
 from ._inference import (
     VarianceParameters as VarianceParameters,
     kenward_roger as kenward_roger,
     satterthwaite as satterthwaite,
     variance_parameters as variance_parameters,
     wald as wald,
+)
+from ._influence import (
+    Influence as Influence,
+    SmallestSet as SmallestSet,
+    group_influence as group_influence,
+    row_influence as row_influence,
+    row_weighted as row_weighted,
+    smallest_set as smallest_set,
 )
 from ._lanes import (
     in_lanes as in_lanes,
@@ -42,7 +51,6 @@ from ._leave_out import (
     rank_deficient as rank_deficient,
     refit as refit,
     without as without,
-    without_rows as without_rows,
 )
 from ._loglik import loglik as loglik, psi as psi
 from ._nested import Nested as Nested, NestedPatterns as NestedPatterns

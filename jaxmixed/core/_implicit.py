@@ -21,7 +21,7 @@ import jax
 from jaxtyping import Float
 
 from ._criterion import conditioned_criterion
-from ._suffstats import SuffStats
+from ._suffstats import SuffStats, conditioned, unconditioned
 from ._sweep import sweep
 from ._types import Array, Scalar, Theta
 
@@ -44,6 +44,39 @@ def _(reml, primals, tangents):
     hessian: Float[Array, "k k"] = jax.jacfwd(_slope)(theta, stats, reml)
     _, d_slope = jax.jvp(lambda s: _slope(theta, s, reml), (stats,), (d_stats,))
     return theta, -sweep(hessian).inverse @ d_slope
+
+
+def as_minimum(theta: Theta, stats: SuffStats, reml: bool = True) -> Theta:
+    """Return a theta that minimises the criterion, however it was found, as a function of the statistics.
+
+    Parameters
+    ----------
+    theta
+        Where the gradient of `criterion` vanishes, shape (k,). Its own derivatives are ignored.
+    stats
+        Sufficient statistics.
+    reml
+        Whose criterion.
+
+    Returns
+    -------
+    Theta
+        theta, with the derivatives in `stats` that `fit(stats, reml).theta` has.
+
+    Examples
+    --------
+    >>> import jax, numpy as np
+    >>> from jaxmixed import core
+    >>> group, ones = np.repeat(np.arange(4), 3), np.ones((12, 1))
+    >>> def stats(y):
+    ...     return core.suffstats(core.Design(y, ones, (core.RandomTerm(ones, group, 4, (1,)),)))
+    >>> y = np.array([1.0, 2, 3, 7, 8, 9, 4, 5, 7, 2, 1, 2])
+    >>> theta = core.fit(stats(y)).theta
+    >>> jax.jacrev(lambda y: core.as_minimum(theta, stats(y)))(y).shape
+    (1, 12)
+    """
+    constant = jax.tree.map(jax.lax.stop_gradient, stats)
+    return unconditioned(minimum(conditioned(theta, constant), stats, reml), stats)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3,))

@@ -230,7 +230,7 @@ def _by_theta(theta: Theta, known: Information, blocks: tuple[Blocks, ...]):
     """
     xp, g = namespace(theta, known.observed), known.gradient
     psi, slopes, curves = covariances(theta, blocks)
-    to_sigma = 2 * xp.concatenate([psi, xp.ones(1, theta.dtype)])
+    to_sigma = 2 * xp.concatenate([psi, xp.ones(1, g.dtype)])
     jacobian = xp.concatenate([xp.pad(slopes, ((0, 1), (0, 0))), to_sigma[:, None]], axis=1)
     # sum_i (d criterion / d psi_i) d^2 psi_i
     mixed = 2 * g[:-1] @ slopes

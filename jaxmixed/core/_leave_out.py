@@ -9,21 +9,19 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from ._conditioning import Conditioned
 from ._covariance import is_diagonal
 from ._criterion import Estimates, estimates
-from ._crossed_plan import CrossedPlan
 from ._deletion import Deletion, OfNested, OfOneFactor, OfPattern
-from ._design import RandomTerm
 from ._fit import Fit, fit
 from ._level_sums import columns, level_sums
 from ._nested_plan import NestedPlan, parent_levels
 from ._one_factor_plan import OneFactorPlan
-from ._structure import Plan, Structure
-from ._suffstats import SuffStats, conditioned, unconditioned
-from ._types import Array, Theta, segment_sum
+from ._structure import Plan
+from ._suffstats import SuffStats, conditioned, unconditioned, with_rows
+from ._types import Theta, segment_sum
 
 SMALLEST = 0.1  # diagonal of the conditioned Lambda at the start: at zero the criterion has no slope
 RANK = 1e-10  # of the sums of squares of the columns of Q, which are one
@@ -69,19 +67,6 @@ def _of_nested(plan: NestedPlan, V: Float[np.ndarray, "n c"], factor: int):
     return tuple(slots), tuple(rows), at
 
 
-def without_rows(
-    prepared: Conditioned, y: Float[np.ndarray, " n"], stats: SuffStats, kept: Bool[np.ndarray, " n"]
-) -> SuffStats:
-    """Return the statistics of some rows of crossed factors, in the shapes and coordinates of all."""
-    V = columns(prepared, y) * kept[:, None]
-    terms = tuple(
-        RandomTerm(term.z * kept[:, None], term.codes, term.n_levels, term.blocks) for term in prepared.terms
-    )
-    root = prepared.root_weights
-    log_weights = np.zeros(()) if root is None else 2 * np.log(root[kept]).sum()
-    return _changed(stats, CrossedPlan.build(terms).attach(V), V.T @ V, np.float64(kept.sum()), log_weights)
-
-
 def rank_deficient(C: Float[np.ndarray, "*batch c c"], n: Float[np.ndarray, "*batch"]) -> np.ndarray:
     """Tell where n rows with [Q u]'[Q u] = C do not determine the fixed effects."""
     p = C.shape[-1] - 1
@@ -99,7 +84,7 @@ class Refit(NamedTuple):
 def without(deletion: Deletion, stats: SuffStats) -> SuffStats:
     """Return the statistics without one level; map over the leading axis of `deletions` to leave out each."""
     structure, C = deletion.take_off(stats.structure), stats.C - deletion.C
-    return _changed(stats, structure, C, stats.n - deletion.n, stats.log_weights - deletion.log_weights)
+    return with_rows(stats, structure, C, stats.n - deletion.n, stats.log_weights - deletion.log_weights)
 
 
 def refit(stats: SuffStats, theta: Theta, reml: bool) -> Refit:
@@ -108,9 +93,3 @@ def refit(stats: SuffStats, theta: Theta, reml: bool) -> Refit:
     vanished = is_diagonal(stats.blocks) & (jnp.abs(start) < SMALLEST)
     found = fit(stats, reml, unconditioned(jnp.where(vanished, SMALLEST, start), stats))
     return Refit(found, estimates(found.theta, stats, reml))
-
-
-def _changed(stats: SuffStats, structure: Structure, C: Array, n: Array, log_weights: Array) -> SuffStats:
-    """Return statistics of other rows in the same coordinates."""
-    R, gamma_ols, scale, T = stats.R, stats.gamma_ols, stats.scale, stats.T
-    return SuffStats(structure, C, R, gamma_ols, scale, T, n, log_weights, stats.blocks)

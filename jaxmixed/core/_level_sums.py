@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from ._conditioning import Conditioned, condition_response
 from ._design import RandomTerm
-from ._types import segment_sum
+from ._types import Array, namespace, segment_sum
 
 
 class LevelSums(NamedTuple):
@@ -26,9 +26,10 @@ class LevelSums(NamedTuple):
     C: Float[np.ndarray, "J c c"]
 
 
-def columns(prepared: Conditioned, y: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n c"]:
+def columns(prepared: Conditioned, y: Float[Array, " n"]) -> Float[Array, "n c"]:
     """Return [Q u]."""
-    return np.column_stack([prepared.Q, condition_response(prepared, y).u])
+    u = condition_response(prepared, y).u
+    return namespace(prepared.Q, u).concatenate([prepared.Q, u[:, None]], axis=1)
 
 
 def level_sums(prepared: Conditioned, V: Float[np.ndarray, "n c"], term: RandomTerm) -> LevelSums:

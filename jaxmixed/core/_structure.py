@@ -127,7 +127,7 @@ class Structure(eqx.Module):
             derivative, value = jax.jacfwd(shifted, has_aux=True)(t)
             return derivative, (value, derivative)
 
-        at = jnp.zeros(sum(sizes), C.dtype)
+        at = jnp.zeros(sum(sizes), jnp.asarray(C).dtype)
         second, (value, first) = jax.jacfwd(slope, has_aux=True)(at)
         # jacfwd puts the directions last.
         d, dd = jnp.moveaxis(first.schur, -1, 0), jnp.moveaxis(second.schur, (-2, -1), (0, 1))

@@ -202,6 +202,12 @@ def _of_design(prepared: Conditioned) -> dict[str, Any]:
     }
 
 
+def with_rows(stats: SuffStats, structure: Structure, C: Array, n: Array, log_weights: Array) -> SuffStats:
+    """Return statistics of other rows in the same coordinates."""
+    R, gamma_ols, scale, T = stats.R, stats.gamma_ols, stats.scale, stats.T
+    return SuffStats(structure, C, R, gamma_ols, scale, T, n, log_weights, stats.blocks)
+
+
 def conditioned_factors(theta: Theta, stats: SuffStats) -> list[Float[Array, "q q"]]:
     """Return T Lambda(theta) of each factor."""
     return [T @ L for T, L in zip(stats.T, relative_factors(theta, stats.blocks), strict=True)]

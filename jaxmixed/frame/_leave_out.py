@@ -63,7 +63,8 @@ def _one_by_one(fit: FittedModel, factor: int) -> tuple[core.Refit, np.ndarray]:
     term, refits, lost = fit.frame.design.terms[factor], [], []
     program = _compiled_single(term.n_levels * core.numbers_in(fit._all_levels) > LONG)
     for level in range(term.n_levels):
-        stats = core.without_rows(fit._conditioned, fit.y, fit._all_levels, term.codes != level)
+        kept = np.asarray(term.codes != level, fit.y.dtype)
+        stats = core.row_weighted(fit._conditioned, fit.y, fit._all_levels, kept)
         lost.append(core.rank_deficient(stats.C, stats.n))
         with jax.enable_x64(True):
             refits.append(jax.tree.map(np.asarray, program(stats, fit.theta, reml=fit.reml)))

@@ -11,6 +11,7 @@ from ._augment import augment_frame, leverages
 from ._conditional_aic import conditional_aic, conditional_llf
 from ._influence import Influence, influence
 from ._predictions import Predictions
+from ._robustness import By, Robustness, robustness
 
 
 class Rows(Predictions):
@@ -114,6 +115,49 @@ class Rows(Predictions):
         Name: cooks_distance, dtype: float64
         """
         return influence(self, group)
+
+    def robustness(self, term: str, by: By = "rows", alpha: float = 0.05) -> Robustness:
+        """Find the fewest rows or groups whose removal changes what is concluded about a coefficient.
+
+        Two conclusions: its sign, and whether it differs from zero at level alpha (Satterthwaite's test). The
+        derivatives of the whole fit in the weight of every row tell, to first order, which rows to leave
+        out; the model is then fitted again without them, to see whether the conclusion is overturned.
+
+        Parameters
+        ----------
+        term
+            A coefficient, by its name in `params`.
+        by
+            What to leave out: single `"rows"`, or whole `"groups"`, the levels of the outermost factor.
+        alpha
+            Level of the test.
+
+        Returns
+        -------
+        Robustness
+            `table`, `dropped` and `influence`.
+
+        Raises
+        ------
+        DataError
+            If there is no such coefficient; for groups, if factors are crossed or there are fewer than three.
+
+        References
+        ----------
+        Broderick, Giordano & Meager (2020), An automatic finite-sample robustness metric, arXiv:2011.14999.
+
+        Examples
+        --------
+        >>> import jaxmixed as jm
+        >>> fit = jm.lmer("angle ~ recipe + temp + (1 | replicate)", jm.datasets.load("cake"))
+        >>> found = fit.robustness("recipe[T.C]")
+        >>> found.table[["n_dropped", "predicted", "estimate", "overturned"]].round(2)
+                      n_dropped  predicted  estimate  overturned
+        conclusion
+        sign                 16       0.02      0.31        True
+        significance          1      -1.37     -1.36        True
+        """
+        return robustness(self, term, by, alpha)
 
     @cached_property
     def _effective_df(self) -> core.EffectiveDf:
