@@ -1,8 +1,10 @@
 """The examples are run as a user runs them, with the real data where they are and without."""
 
+import re
 import runpy
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from catalog import case
@@ -53,8 +55,10 @@ def run_in_an_empty_folder(monkeypatch, tmp_path):
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(EXAMPLES)
+    double = jax.config.jax_enable_x64
     with pd.option_context("display.width", None):
         yield
+    jax.config.update("jax_enable_x64", double)  # some examples choose double precision
 
 
 def test_every_script_is_listed_and_run():
@@ -192,3 +196,64 @@ def test_growth_curves(capsys):
         "residual 1.716 1.716 0.000",
     ]:
         assert figures in words
+
+
+def said(printed: str) -> list[float]:
+    """Return the numbers of what an example says at the end that it shows."""
+    words = squeezed(printed.split("What this shows")[1].split("All figures")[0])
+    return [float(number) for number in re.findall(r"-?\d+\.\d+(?:e[-+]\d+)?", words)]
+
+
+@pytest.mark.slow
+def test_influence(capsys):
+    rows, groups, rows_cost, groups_cost, predicted, found = said(run("influence.py", capsys))
+    assert rows > 0.99 and groups > 0.99
+    assert rows_cost < 20 and groups_cost < 20
+    assert predicted > 0 and found > 0
+
+
+@pytest.mark.slow
+def test_optimal_design(capsys):
+    printed = run("optimal_design.py", capsys)
+    assert "moved four visits to [0. 0.5 0.5 1. ]" in squeezed(printed)
+    *_, exact, predicted = said(printed)
+    assert exact == pytest.approx(predicted, rel=0.1)
+
+
+@pytest.mark.slow
+def test_deep_mixed_model(capsys):
+    ignored, indicators, random = said(run("deep_mixed_model.py", capsys))
+    assert 1 < random < 0.7 * min(ignored, indicators)
+
+
+@pytest.mark.slow
+def test_equinox_module(capsys):
+    loss, plain, between, within, *_ = said(run("equinox_module.py", capsys))
+    assert loss == plain
+    assert between == pytest.approx(1, abs=0.2) and within == pytest.approx(0.4, abs=0.05)
+
+
+@pytest.mark.slow
+def test_optimisers(capsys):
+    pytest.importorskip("optimistix")
+    words = squeezed(run("optimisers.py", capsys).split("What this shows")[1])
+    gap, apart = re.findall(r"(?:within|to) (\de[-+]\d+)", words)
+    assert float(gap) < 1e-6 and float(apart) < 1e-5
+
+
+@pytest.mark.slow
+def test_numpyro_sleepstudy(capsys):
+    pytest.importorskip("numpyro")
+    printed = run("numpyro_sleepstudy.py", capsys)
+    r_hat, posterior, reml = said(printed)
+    assert r_hat < 1.02
+    assert "Posterior medians all lie inside" in printed
+    assert posterior > reml
+
+
+@pytest.mark.slow
+def test_blackjax_sleepstudy(capsys):
+    pytest.importorskip("blackjax")
+    reml, posterior, reml_slope, posterior_slope = said(run("blackjax_sleepstudy.py", capsys))
+    assert posterior == pytest.approx(reml, abs=1)
+    assert reml_slope < posterior_slope < 9

@@ -81,11 +81,11 @@ def condition(design: Design) -> Conditioned:
 
 def condition_response(conditioned: Conditioned, y: Float[Array, "n *R"]) -> Response:
     """Take the least-squares fit out of a response, or of every column of several, and scale what is left."""
-    xp = namespace(conditioned.Q, y)
     if conditioned.offset is not None:
         y = (y.T - conditioned.offset).T
     if conditioned.root_weights is not None:
         y = (y.T * conditioned.root_weights).T
+    xp = namespace(conditioned.Q, y)
     Q = conditioned.Q
     # The first pass removes the bulk of a large mean, the second the rounding it left behind.
     first = Q.T @ y
