@@ -88,13 +88,11 @@ save(axes, "blackjax_posterior")
 
 # %%
 heading("What this shows")
+failed = int(divergent.sum())
+print(f"NUTS on the restricted likelihood itself: {len(values)} draws of four numbers, {failed} of them")
+print(f"divergent. REML's sigma is {reml[3]:.2f}, the posterior's median {median[3]:.2f}; of the standard")
 print(
-    f"NUTS on the restricted likelihood itself: {len(values)} draws of four numbers, {int(divergent.sum())} of them"
+    f"deviation of slopes they are {reml[2]:.2f} and {median[2]:.2f}, whose posterior has the longer tail on"
 )
-print(
-    f"divergent. REML's sigma is {reml[3]:.2f}, the posterior's median {median[3]:.2f}; of the standard deviation"
-)
-print(
-    f"of slopes they are {reml[2]:.2f} and {median[2]:.2f}, whose posterior has the longer tail on the right."
-)
+print("the right.")
 tell_where()

@@ -6,11 +6,11 @@ Run it whole, or cell by cell in an editor that knows `# %%`.
 # %% [markdown]
 # # Deep mixed models
 #
-# Data with many clusters, patients or stores say, few rows in each. A network that ignores the clusters leaves
-# most of what can be predicted on the table; one that gets them as 2,000 indicator columns learns 2,000 weights
-# from four rows each. Simchoni & Rosset (2021, NeurIPS 34) let a network give the mean and let random effects
-# have the clusters: y = f(x) + a_g + b_g t + e, trained by the marginal likelihood. With the sufficient
-# statistics of `core` the likelihood is exact, its cost does not grow with the square of anything, and its
+# Data with many clusters, patients or stores say, few rows in each. A network that ignores the clusters
+# leaves much of what can be predicted on the table; one that gets them as 2,000 indicator columns learns
+# 2,000 weights from four rows each. Simchoni & Rosset (2021, NeurIPS 34) let a network give the mean and let
+# random effects have the clusters: y = f(x) + a_g + b_g t + e, trained by the marginal likelihood. By the
+# sufficient statistics of `core` the likelihood is exact, its cost grows in proportion to the rows, and its
 # gradient in the weights of the network is one reverse pass.
 
 # %%
@@ -159,11 +159,7 @@ save(ax, "deep_mixed_model")
 # %%
 heading("What this shows")
 ignored, indicators, random = errors.values()
-print(
-    f"The same network has a test error of {ignored:.2f} when it ignores the clusters, {indicators:.2f} with an"
-)
-print(
-    f"indicator for each, and {random:.2f} with random intercepts and slopes, trained by the exact marginal"
-)
-print("likelihood; the noise alone is 1.")
+print(f"The same network has a test error of {ignored:.2f} when it ignores the clusters, {indicators:.2f}")
+print(f"with an indicator for each, and {random:.2f} with random intercepts and slopes, trained by the exact")
+print("marginal likelihood; the noise alone is 1.")
 tell_where()

@@ -6,9 +6,9 @@ Run it whole, or cell by cell in an editor that knows `# %%`. It needs `pip inst
 # %% [markdown]
 # # A posterior without 36 random effects
 #
-# A sampler usually draws the random effects of all 18 subjects beside the six parameters, through a funnel that
-# gets narrow where a variance is small. `core.loglik` has integrated them out, exactly, and reads 180 rows as
-# one pattern of sufficient statistics: six dimensions, microseconds a gradient.
+# A sampler usually draws the random effects of all 18 subjects beside the six parameters, through a funnel
+# that gets narrow where a variance is small. `core.loglik` has integrated them out, exactly, and reads 180
+# rows as one pattern of sufficient statistics: six dimensions, microseconds a gradient.
 
 # %%
 import jax
@@ -103,9 +103,8 @@ save(axes, "posterior")
 # %%
 heading("What this shows")
 inside = ((table["posterior"] > table["profile_low"]) & (table["posterior"] < table["profile_high"])).all()
+where = "all lie" if inside else "do not all lie"
 print(f"NUTS on six parameters, the random effects integrated out: {len(samples)} draws, largest r_hat")
-print(
-    f"{max(r_hat):.3f}. Posterior medians {'all lie' if inside else 'do not all lie'} inside the profile intervals;"
-)
+print(f"{max(r_hat):.3f}. Posterior medians {where} inside the profile intervals;")
 print(f"that of sd(Days) is {median[4]:.2f}, its REML estimate {reml[4]:.2f}.")
 tell_where()

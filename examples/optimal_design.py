@@ -94,13 +94,11 @@ few = 0.1  # of the kinds not followed: none would leave nothing to differentiat
 for numbers in (np.array([30.0, 30.0, few, few]), np.array([few, few, 15.0, 15.0])):
     value, gradient = power(jnp.asarray(numbers))
     a, b = np.round(numbers[:2].sum()), np.round(numbers[2:].sum())
-    print(
-        f"{a:.0f} children followed shortly, {b:.0f} at length, at a cost of {numbers @ COST:.0f}: power {value:.3f}"
-    )
     worth = np.asarray(gradient / COST)
     print(
-        f"  one more unit of cost adds {worth[:2].mean():.4f} if spent shortly, {worth[2:].mean():.4f} at length"
+        f"{a:.0f} children followed shortly, {b:.0f} at length, cost {numbers @ COST:.0f}: power {value:.3f}"
     )
+    print(f"  one more unit adds {worth[:2].mean():.4f} if spent shortly, {worth[2:].mean():.4f} at length")
 better = "short" if worth[:2].sum() > worth[2:].sum() else "long"
 exact = power(jnp.asarray(numbers).at[0].add(1.0))[0] - value
 
