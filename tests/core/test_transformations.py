@@ -95,7 +95,7 @@ VALUES = ("vmap", "scan", "shard_map")
 
 
 @pytest.mark.parametrize(
-    "name", [n if n == "fit" else pytest.param(n, marks=pytest.mark.slow) for n in FUNCTIONS]
+    "name", [n if n == "criterion" else pytest.param(n, marks=pytest.mark.slow) for n in FUNCTIONS]
 )
 def test_transformations(name, x64):
     function, ts = FUNCTIONS[name], 0.1 * np.random.default_rng(2).normal(size=(2, 2))
@@ -147,6 +147,7 @@ def of_theta(stats, theta):
     )
 
 
+@pytest.mark.slow
 def test_derivatives_are_finite_at_zero(x64):
     """In theta and in the data, at theta = 0; those in theta vanish, everything being even in it."""
     zero = jnp.zeros(3)
@@ -164,6 +165,7 @@ def test_derivatives_are_finite_at_zero(x64):
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(by_data[:3]))
 
 
+@pytest.mark.slow
 def test_a_host_program_is_left_alone():
     """In single precision: no warning, the same random numbers, the same configuration."""
     code = """
