@@ -1,10 +1,12 @@
 """Linear mixed models as pure functions of arrays: jit, vmap and differentiate them at will.
 
-    Design -> suffstats -> SuffStats -> criterion, fit -> estimates, ranef
-                                        |                -> satterthwaite, kenward_roger, profile_point
+    Design -> suffstats -> SuffStats -> criterion, fit -> estimates, vcov, ranef, predict
+                                        |              -> satterthwaite, kenward_roger, profile_point
+                                        loglik         -> row_influence, group_influence
                                         simulate_stats -> SuffStats, fit_batch
 
-Arrays keep the dtype they come with; nothing here reads column names or changes JAX's configuration.
+Every step is differentiable in the numbers of the design, the fit included; grouping codes are integers and
+concrete. Arrays keep the dtype they come with; nothing here reads column names or changes JAX's configuration.
 """
 
 from ._batch import fit_batch as fit_batch, separate as separate
