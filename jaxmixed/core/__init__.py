@@ -6,7 +6,8 @@
                                         simulate_stats -> SuffStats, fit_batch
 
 Every step is differentiable in the numbers of the design, the fit included; grouping codes are integers and
-concrete. Arrays keep the dtype they come with; nothing here reads column names or changes JAX's configuration.
+concrete. Arrays keep the dtype they come with; nothing here reads column names or changes JAX's
+configuration.
 """
 
 from ._batch import fit_batch as fit_batch, separate as separate
