@@ -11,6 +11,14 @@ configuration.
 """
 
 from ._batch import fit_batch as fit_batch, separate as separate
+from ._cells import (
+    CellSums as CellSums,
+    Coordinates as Coordinates,
+    conditioning as conditioning,
+    coordinates as coordinates,
+    dependent_columns as dependent_columns,
+    refine as refine,
+)
 from ._conditioning import Conditioned as Conditioned, condition as condition
 from ._constraint import Constraint as Constraint, constraints as constraints
 from ._covariance import relative_factor as relative_factor, relative_factors as relative_factors
@@ -22,7 +30,7 @@ from ._criterion import (
 )
 from ._crossed import Crossed as Crossed
 from ._curvature import Information as Information, curvature as curvature, information as information
-from ._design import Design as Design, RandomTerm as RandomTerm
+from ._design import Design as Design, RandomTerm as RandomTerm, Totals as Totals
 from ._distributions import f_pvalue as f_pvalue, t_pvalue as t_pvalue
 from ._effective_df import EffectiveDf as EffectiveDf, effective_df as effective_df
 from ._fit import Fit as Fit, fit as fit

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ._covariance import Blocks
-from ._design import Design, RandomTerm
+from ._design import Design, RandomTerm, Totals
 from ._types import Array, Scalar, namespace
 
 ROUNDING = 100  # times eps: what is left of a column that depends on others
@@ -37,6 +37,8 @@ class Conditioned(eqx.Module):
         For each term, z (weighted) = z~ T, lower triangular, shape (q, q).
     root_weights, offset
         Square roots of the weights, and the offset, shape (n,), or `None`.
+    totals
+        Those of the design.
     """
 
     Q: Float[Array, "n p"]
@@ -45,10 +47,20 @@ class Conditioned(eqx.Module):
     T: tuple[Float[Array, "q q"], ...]
     root_weights: Float[Array, " n"] | None
     offset: Float[Array, " n"] | None
+    totals: Totals | None = None
+
+    @property
+    def n(self) -> Scalar:
+        """Number of rows."""
+        if self.totals is not None:
+            return self.totals.n
+        return np.asarray(float(len(self.Q)), self.Q.dtype)
 
     @property
     def log_weights(self) -> Scalar:
         """Sum of the logarithms of the weights."""
+        if self.totals is not None:
+            return self.totals.log_weights
         xp = namespace(self.Q)
         if self.root_weights is None:
             return xp.zeros((), self.Q.dtype)
@@ -71,12 +83,13 @@ def condition(design: Design) -> Conditioned:
     xp = namespace(design.X)
     root = None if design.weights is None else xp.sqrt(design.weights)
     Q, R = xp.linalg.qr(_weighted(root, design.X))
+    n = len(design.y) if design.totals is None else design.totals.n
     terms, T = [], []
     for term in design.terms:
-        z, factor = _orthogonalise(_weighted(root, term.z), term.blocks)
+        z, factor = _orthogonalise(_weighted(root, term.z), term.blocks, n)
         terms.append(RandomTerm(z, term.codes, term.n_levels, term.blocks))
         T.append(factor)
-    return Conditioned(Q, R, tuple(terms), tuple(T), root, design.offset)
+    return Conditioned(Q, R, tuple(terms), tuple(T), root, design.offset, design.totals)
 
 
 def condition_response(conditioned: Conditioned, y: Float[Array, "n *R"]) -> Response:
@@ -92,7 +105,7 @@ def condition_response(conditioned: Conditioned, y: Float[Array, "n *R"]) -> Res
     residual = y - Q @ first
     second = Q.T @ residual
     residual = residual - Q @ second
-    mean_square = xp.einsum("n...,n...->...", residual, residual) / len(residual)
+    mean_square = xp.einsum("n...,n...->...", residual, residual) / conditioned.n
     scale = xp.where(mean_square > 0, xp.sqrt(xp.where(mean_square > 0, mean_square, 1.0)), 1.0)
     return Response(residual / scale, first + second, scale)
 
@@ -115,23 +128,22 @@ def _weighted(root, array):
     return array * (root[:, None] if array.ndim == 2 else root)
 
 
-def _orthogonalise(z, blocks: Blocks):
+def _orthogonalise(z, blocks: Blocks, n):
     """Return (z~, T) with z = z~ T and each block of z~ orthogonal with unit mean square."""
     xp = namespace(z)
     pieces, rows, first = [], [], 0
     for b in blocks:
-        piece, factor = _lower_qr(z[:, first : first + b])
+        piece, factor = _lower_qr(z[:, first : first + b], n)
         pieces.append(piece)
         rows.append(xp.pad(factor, ((0, 0), (first, z.shape[1] - first - b))))
         first += b
     return xp.concatenate(pieces, axis=1), xp.concatenate(rows, axis=0)
 
 
-def _lower_qr(z):
+def _lower_qr(z, n):
     """Return (z~, T) for one block; if its columns are collinear up to rounding they are only scaled."""
     xp = namespace(z)
-    n = z.shape[0]
-    square = (z**2).mean(0)
+    square = (z**2).sum(0) / n
     norm = xp.sqrt(xp.where(square > 0, square, 1.0))
     if z.shape[1] == 1:
         return z / norm, norm[:, None]

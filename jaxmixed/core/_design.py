@@ -6,10 +6,12 @@
 Z_t is never formed: a factor keeps the n x q matrix z of its covariates and the level of each row.
 """
 
+from typing import NamedTuple
+
 import equinox as eqx
 from jaxtyping import Float
 
-from ._types import Array, Codes
+from ._types import Array, Codes, Scalar
 
 
 class RandomTerm(eqx.Module):
@@ -44,6 +46,21 @@ class RandomTerm(eqx.Module):
             )
 
 
+class Totals(NamedTuple):
+    """What rows that stand for others no longer say: how many those were, and their weights.
+
+    Attributes
+    ----------
+    n
+        Number of rows.
+    log_weights
+        Sum of the logarithms of their prior weights.
+    """
+
+    n: Scalar
+    log_weights: Scalar
+
+
 class Design(eqx.Module):
     """Response, fixed-effects matrix and random terms of one model.
 
@@ -60,6 +77,9 @@ class Design(eqx.Module):
         `None` means ones.
     offset
         Known part of the mean, shape (n,). `None` means zeros.
+    totals
+        Of the rows that those of the design stand for, as `Cells` makes them; `None` where each stands for
+        itself.
     """
 
     y: Float[Array, " n"]
@@ -67,6 +87,7 @@ class Design(eqx.Module):
     terms: tuple[RandomTerm, ...]
     weights: Float[Array, " n"] | None = None
     offset: Float[Array, " n"] | None = None
+    totals: Totals | None = None
 
     def __check_init__(self):
         n = self.X.shape[0]

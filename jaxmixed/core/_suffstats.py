@@ -196,7 +196,7 @@ def _of_design(prepared: Conditioned) -> dict[str, Any]:
     return {
         "R": prepared.R,
         "T": prepared.T,
-        "n": np.asarray(float(len(prepared.Q)), prepared.Q.dtype),
+        "n": prepared.n,
         "log_weights": prepared.log_weights,
         "blocks": tuple(term.blocks for term in prepared.terms),
     }
