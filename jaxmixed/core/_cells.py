@@ -53,7 +53,9 @@ class CellSums:
         self.total += other.total
         self._sums[:, cells] += other._sums[:, : len(other)]
 
-    def rows(self, dependent: Bool[np.ndarray, " w"]) -> tuple[Int[np.ndarray, " m"], Float[np.ndarray, "m w"]]:
+    def rows(
+        self, dependent: Bool[np.ndarray, " w"]
+    ) -> tuple[Int[np.ndarray, " m"], Float[np.ndarray, "m w"]]:
         """Return rows with the same cross products, and the cell that each belongs to.
 
         Dependent columns are zero up to rounding, and made zero.

@@ -110,7 +110,11 @@ class Source:
 
     def read(self, name: str) -> pd.Series:
         """Return the column that a formula means by `name`, as a pandas Series."""
-        return self.get(name if name in self.columns else self._without_underscore(name))
+        return self.get(self.name_of(name))
+
+    def name_of(self, name: str) -> str:
+        """Return the name of the column that a formula means by `name`."""
+        return name if name in self.columns else self._without_underscore(name)
 
     @staticmethod
     def _without_underscore(name: str) -> str:
@@ -232,14 +236,15 @@ def read_factor(values: pd.Series) -> Factor:
         )
     if levels.dtype.kind == "f" and (levels == np.floor(levels)).all():
         levels = levels.astype(np.int64)  # whole numbers turn float where some are missing
-    order = _order(levels)
+    order = order_of(levels)
     rank = np.empty(len(order) + 1, dtype=np.int64)
     rank[order] = np.arange(len(order))
     rank[-1] = -1
     return Factor(rank[codes], levels[order])
 
 
-def _order(levels: pd.Index) -> np.ndarray:
+def order_of(levels: pd.Index) -> np.ndarray:
+    """Return the places of levels in their order: sorted, and by type where types do not compare."""
     values = np.asarray(levels)
     try:
         return np.argsort(values, kind="stable")

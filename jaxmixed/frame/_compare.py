@@ -17,8 +17,10 @@ from ._columns import counted, listed
 from ._errors import ConvergenceWarning, DataError, RefitWarning
 from ._estimate import estimate
 from ._ranova import chi_squared_p
+from ._reduced import response_sums
 from ._statistics import FitStatistics
 
+SAME = 1e-9  # relative difference of the sums of the same rows, added up in two ways
 ROUNDING = 1e-6  # on the deviance scale: what the optimiser may leave
 
 
@@ -125,12 +127,12 @@ def _check_comparable(fits: tuple[FitStatistics, ...]) -> None:
                 f"{pair} are fitted to different rows ({_rows(first)}; {_rows(fit)}); expected the same, so "
                 f"drop the rows that one of them cannot use from the data of both."
             )
-        if not np.array_equal(first.y, fit.y):
+        if not _same_response(first, fit):
             raise DataError(
                 f"{pair} have different responses ({first.frame.response!r} and {fit.frame.response!r}, or "
                 f"other values of it); expected the same, since likelihoods of other data do not compare."
             )
-        if not np.array_equal(_weights(first), _weights(fit)):
+        if not _same_weights(first, fit):
             raise DataError(
                 f"{pair} have different weights; expected the same, so fit both with one of them."
             )
@@ -139,12 +141,26 @@ def _check_comparable(fits: tuple[FitStatistics, ...]) -> None:
 def _same_rows(one: FitStatistics, other: FitStatistics) -> bool:
     if one.nobs != other.nobs:
         return False
+    if one.frame.reduced is not None or other.frame.reduced is not None:
+        return True
     return np.array_equal(one.frame.kept, other.frame.kept) or one.frame.index.equals(other.frame.index)
+
+
+def _same_response(one: FitStatistics, other: FitStatistics) -> bool:
+    if one.frame.reduced is None and other.frame.reduced is None:
+        return np.array_equal(one.y, other.y)
+    return np.allclose(*(response_sums(fit.frame) for fit in (one, other)), rtol=SAME, atol=0)
 
 
 def _rows(fit: FitStatistics) -> str:
     causes = f", without those that miss {listed(fit.frame.dropped_by)}" if fit.frame.dropped_by else ""
     return f"{counted(fit.nobs, 'row')}{causes}"
+
+
+def _same_weights(one: FitStatistics, other: FitStatistics) -> bool:
+    if one.frame.reduced is None and other.frame.reduced is None:
+        return np.array_equal(_weights(one), _weights(other))
+    return np.isclose(one.stats.log_weights, other.stats.log_weights, rtol=SAME, atol=SAME)
 
 
 def _weights(fit: FitStatistics) -> np.ndarray:

@@ -33,6 +33,7 @@ from ._coding import Coding, Column, coordinates, read_coding
 from ._data import ModelFrame
 from ._errors import DataError
 from ._rank import independent_columns
+from ._reduced import require_rows
 
 AnovaType = Literal[1, 2, 3]
 MATRIX = re.compile(r"(scale|poly)\(")  # R's functions that return a matrix of what may be one column
@@ -186,6 +187,7 @@ def _alias_coefficients(frame: ModelFrame, coding: Coding) -> np.ndarray:
     columns, which those kept give. Where they do not, zero will do for treatment contrasts: that is what
     leaving the column out means for the coefficients of those kept.
     """
+    require_rows(frame, "A test of type 3 with columns left out", "use type 2, or fit a data frame")
     X, kept = frame.design.X, frame.independent
     triangle, norms = _triangle(X)
     model = [column for column, keep in zip(coding.columns, kept, strict=True) if keep]

@@ -21,6 +21,7 @@ from ._formula import ParsedFormula, parse, plain
 from ._groups import GroupLabels
 from ._matrices import build_matrices, compile_parts
 from ._rank import independent_columns
+from ._reduced import Reduced
 from ._terms import random_terms
 from ._variables import (
     Variables,
@@ -62,6 +63,8 @@ class ModelFrame:
         Number of missing values of each variable that has any.
     covariates
         The covariates of the rows kept, by the names used in expressions: numbers, booleans, categories.
+    reduced
+        `None`, unless the rows were read in batches and those of the design stand for them.
     """
 
     formula: ParsedFormula
@@ -83,6 +86,7 @@ class ModelFrame:
     independent: np.ndarray = field(repr=False)
     state: dict = field(repr=False)
     context: Mapping[str, Any] = field(repr=False)
+    reduced: Reduced | None = field(default=None, repr=False)
 
     @property
     def fixed_terms(self) -> dict[str, tuple[int, ...]]:
@@ -169,10 +173,11 @@ def model_frame(
     fixed = matrices[parsed.fixed]
     independent = independent_columns(fixed.values)
     check.check_columns(int(independent.sum()), n)
-    terms, groups = random_terms(parsed.bars, matrices, factors, frame, context, state, w)
+    weighted = w is not None and bool(np.ptp(w) > 0)
+    terms, groups = random_terms(parsed.bars, matrices, factors, frame, context, state, n, weighted)
     names = np.array(fixed.names, dtype=object)
     aliased = tuple(names[~independent])
-    _warn(n_dropped, len(source), dropped_by, aliased)
+    warn_of_data(n_dropped, len(source), dropped_by, aliased)
     return ModelFrame(
         formula=parsed,
         design=Design(
@@ -198,8 +203,9 @@ def model_frame(
     )
 
 
-def _warn(n_dropped: int, n_rows: int, dropped_by: dict[str, int], aliased: tuple[str, ...]) -> None:
-    caller_of_the_fit = 4  # _warn, model_frame, the function that fits, its caller
+def warn_of_data(n_dropped: int, n_rows: int, dropped_by: dict[str, int], aliased: tuple[str, ...]) -> None:
+    """Warn of rows and columns that were left out."""
+    caller_of_the_fit = 4  # warn_of_data, model_frame, the function that fits, its caller
     if n_dropped:
         counts = ", ".join(f"{name}: {count}" for name, count in dropped_by.items())
         was = "was" if n_dropped == 1 else "were"

@@ -15,7 +15,8 @@ from jaxmixed import core
 
 from ._data import ModelFrame
 from ._estimate import curvature
-from ._explained import Variances, variances
+from ._explained import Variances
+from ._reduced import variances_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,7 +45,7 @@ class FittedModel:
     @property
     def nobs(self) -> int:
         """Number of rows fitted."""
-        return len(self.y)
+        return int(self.stats.n)
 
     @cached_property
     def _estimates(self) -> core.Estimates:
@@ -68,7 +69,7 @@ class FittedModel:
 
     @cached_property
     def _variances(self) -> Variances:
-        return variances(self.frame.design, self._estimates.beta, self._factors, self.sigma)
+        return variances_of(self.frame, self._estimates.beta, self._factors, self.sigma)
 
     @cached_property
     def _factors(self) -> list[np.ndarray]:

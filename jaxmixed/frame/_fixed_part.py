@@ -150,6 +150,7 @@ class FixedPart(FittedModel):
         >>> avg_predictions(model, newdata="balanced", by="recipe")  # doctest: +SKIP
         >>> avg_comparisons(model, newdata="balanced", variables={"recipe": "pairwise"})  # doctest: +SKIP
         """
+        require_rows(self.frame, "to_marginaleffects")
         from ._marginaleffects import MarginalEffectsModel
 
         return MarginalEffectsModel(self, df)

@@ -150,8 +150,11 @@ def build_matrices(
     formula: Any,
     data: pd.DataFrame,
     context: Mapping[str, Any],
+    state: dict | None = None,
 ) -> tuple[dict[str, Matrix], ModelSpecs | None]:
     """Evaluate right-hand sides by a formula, or by the specs kept from an earlier call.
+
+    `state` is what the transforms of a formula have learnt already, by the texts of their calls.
 
     Raises
     ------
@@ -165,7 +168,7 @@ def build_matrices(
     built = {"1": intercept, "0": Matrix(np.empty((n, 0)), (), {})}
     if formula is None:
         return built, None
-    matrices = _materialise(formula, data, context)
+    matrices = _materialise(formula, data, context, state)
     for i, part in enumerate(parts):
         key = f"part{i}"
         if part not in built and key in matrices:
@@ -191,8 +194,12 @@ def _check_levels(spec: Any) -> None:
                 )
 
 
-def _materialise(formula: Any, data: pd.DataFrame, context: Mapping[str, Any]) -> Any:
-    options = {"output": "numpy", "na_action": "ignore"} if isinstance(formula, Formula) else {}
+def _materialise(
+    formula: Any, data: pd.DataFrame, context: Mapping[str, Any], state: dict | None = None
+) -> Any:
+    options: dict[str, Any] = {}
+    if isinstance(formula, Formula):
+        options = {"output": "numpy", "na_action": "ignore"} | ({"transform_state": state} if state else {})
     # what a transform cannot compute (the log of zero) is found, and named, in the result
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("error", DataMismatchWarning)
@@ -211,6 +218,12 @@ def _materialise(formula: Any, data: pd.DataFrame, context: Mapping[str, Any]) -
             raise _cannot_evaluate("the formula", expressions, error, data, context) from error
 
 
+def calls_in(formula: Any) -> list[str]:
+    """Return the expressions of a compiled formula that are Python code."""
+    factors = [] if formula is None else _factors([formula])
+    return list(dict.fromkeys(item.expr for item in factors if item.eval_method.value == "python"))
+
+
 def _factors(formulas: list[Any]) -> Any:
     for formula in formulas:
         for part in formula._flatten() if hasattr(formula, "_flatten") else (formula,):
@@ -220,12 +233,7 @@ def _factors(formulas: list[Any]) -> Any:
 
 def evaluate(expression: str, data: pd.DataFrame, context: Mapping[str, Any], state: dict) -> pd.Series:
     """Evaluate a response, offset or grouping expression; `state` keeps what transforms learn."""
-    scope = {**TRANSFORMS, **FUNCTIONS, **context, **{name: data[name] for name in data.columns}}
-    try:
-        with np.errstate(all="ignore"):
-            value = stateful_eval(expression, scope, None, state, None)
-    except Exception as error:
-        raise _cannot_evaluate(repr(expression), [expression], error, data, context) from error
+    value = evaluate_any(expression, data, context, state)
     value = getattr(value, "__wrapped__", value)
     if np.shape(value) != (len(data),):
         raise FormulaError(
@@ -233,6 +241,16 @@ def evaluate(expression: str, data: pd.DataFrame, context: Mapping[str, Any], st
             f"({len(data)},)."
         )
     return pd.Series(value)
+
+
+def evaluate_any(expression: str, data: pd.DataFrame, context: Mapping[str, Any], state: dict) -> Any:
+    """Evaluate an expression, whatever it returns."""
+    scope = {**TRANSFORMS, **FUNCTIONS, **context, **{name: data[name] for name in data.columns}}
+    try:
+        with np.errstate(all="ignore"):
+            return stateful_eval(expression, scope, None, state, None)
+    except Exception as error:
+        raise _cannot_evaluate(repr(expression), [expression], error, data, context) from error
 
 
 def _cannot_evaluate(

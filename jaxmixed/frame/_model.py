@@ -10,6 +10,8 @@ from jaxmixed import core
 from ._check import check_reml
 from ._data import model_frame
 from ._result import LmerResult, fit_response
+from ._stream import stream_frame
+from ._stream_source import open_stream
 
 
 def lmer(
@@ -30,8 +32,10 @@ def lmer(
         lme4's language, such as `"gpa ~ occasion + (1 | student)"`. A formula is Python code: never
         accept one from a stranger.
     data
-        A pandas or polars frame. Rows with missing values in any variable used are dropped, with a
-        warning.
+        A pandas or polars frame; or rows that are read in batches, twice, and never all held in memory: the
+        name of a parquet file or of a folder of them, a pyarrow data set, a DuckDB relation, a list of Arrow
+        record batches, or a function that returns an iterator of them. Rows with missing values in any
+        variable used are dropped, with a warning.
     reml
         Restricted likelihood (default) or likelihood.
     weights
@@ -44,7 +48,9 @@ def lmer(
     Returns
     -------
     LmerResult
-        Estimates, tables and predictions.
+        Estimates, tables and predictions. Of rows read in batches only sums are kept, so that what asks for
+        single rows (`fittedvalues`, `resid`, `augment`, `simulate`, `refit`, `influence`, the bootstraps by
+        resampling, robust covariances) is an error that says so; `predict(newdata)` does not.
 
     Raises
     ------
@@ -70,7 +76,11 @@ def lmer(
     Name: estimate, dtype: float64
     """
     check_reml(reml)
-    frame = model_frame(formula, data, weights, offset, context)
+    stream = open_stream(data)
+    if stream is None:
+        frame = model_frame(formula, data, weights, offset, context)
+    else:
+        frame = stream_frame(formula, stream, weights, offset, context)
     for array in jax.tree.leaves(frame.design):
         array.setflags(write=False)
     conditioned = core.condition(frame.design)

@@ -10,6 +10,7 @@ from jaxmixed import core
 
 from ._data import ModelFrame
 from ._newdata import NewTerm, new_design, unseen_levels
+from ._reduced import require_rows
 
 NewLevels = Literal["error", "population", "missing"]
 Effects = Literal["none", "prior", "levels"]
@@ -40,6 +41,7 @@ class PredictedRows(NamedTuple):
 
 def fitted_rows(frame: ModelFrame) -> PredictedRows:
     """Return the rows that were fitted."""
+    require_rows(frame, "A prediction of the fitted rows", "pass newdata, or fit a data frame")
     design, n = frame.design, len(frame.index)
     offset = np.zeros(n) if design.offset is None else design.offset
     weights = np.ones(n) if design.weights is None else design.weights

@@ -12,6 +12,7 @@ from ._estimate import simulate
 from ._fitted import FittedModel
 from ._intervals import Scope, check_options, mixture_limits, normal_limits
 from ._predict import NewLevels, PredictedRows, fitted_rows, new_rows, predicted_mean
+from ._reduced import require_rows
 
 
 class Predictions(FittedModel):
@@ -150,6 +151,7 @@ class Predictions(FittedModel):
             One row for each fitted row, one column for each draw.
         """
         check_count("n", n)
+        require_rows(self.frame, "simulate")
         estimates = self._estimates
         draws = simulate(self.frame.design, self.theta, estimates.beta, estimates.sigma, n, key)
         return pd.DataFrame(draws.T, index=self.frame.index)

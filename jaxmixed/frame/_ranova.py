@@ -31,6 +31,7 @@ from ._estimate import as_key, estimate
 from ._fitted import FittedModel
 from ._formula import Bar
 from ._rank import independent_columns
+from ._reduced import constant_of
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def _split(frame: ModelFrame, bar: Bar, z: np.ndarray) -> list[tuple[Piece, Smal
             pieces.append((Piece(mine, False, True), [(f"(1 | {bar.name})", None)]))
         else:
             name = f"{term} in (0 + {term} | {bar.name})"
-            pieces.append((Piece(mine, True, False), [(name, _constant(len(z)))]))
+            pieces.append((Piece(mine, True, False), [(name, _constant(frame))]))
     return pieces
 
 
@@ -163,7 +164,7 @@ def _without(frame: ModelFrame, bar: Bar, z: np.ndarray, term: str) -> Piece:
     coding = read_coding(frame, bar.columns)
     rest = [other for other in coding.terms if other != term]
     if rest in ([], ["1"]):
-        return _constant(len(z))
+        return _constant(frame)
     own = [coding.columns[i] for other in rest for i in coding.terms[other]]
     all_levels = [column for other in rest for column in coding.indicators(other)]
     mine, wanted = coordinates(coding.columns, [*own, *all_levels])
@@ -171,8 +172,8 @@ def _without(frame: ModelFrame, bar: Bar, z: np.ndarray, term: str) -> Piece:
     return Piece(z @ combinations[:, independent_columns(combinations)], False, "1" in rest)
 
 
-def _constant(n: int) -> Piece:
-    return Piece(np.ones((n, 1)), False, True)
+def _constant(frame: ModelFrame) -> Piece:
+    return Piece(constant_of(frame)[:, None], False, True)
 
 
 def _fit_reduced(fit: FittedModel, pieces: list[list[Piece]], change: Reduction) -> tuple[int, float]:
@@ -191,7 +192,7 @@ def _fit_reduced(fit: FittedModel, pieces: list[list[Piece]], change: Reduction)
             terms.append(core.RandomTerm(z, term.codes, term.n_levels, _blocks(mine)))
     if not terms:
         return 0, float(core.criterion(np.zeros_like(fit.theta), fit.stats, fit.reml))
-    reduced = core.Design(fit.y, design.X, tuple(terms), design.weights, design.offset)
+    reduced = core.Design(fit.y, design.X, tuple(terms), design.weights, design.offset, design.totals)
     stats = core.compress(reduced)
     optimum = estimate(stats, fit.reml)
     if optimum.result != 0:

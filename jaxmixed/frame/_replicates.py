@@ -25,6 +25,7 @@ from ._check import check_choice
 from ._errors import DataError
 from ._estimate import as_key
 from ._recipes import Recipe, Rows, by_rows, drawn, parametric
+from ._reduced import require_rows
 
 if TYPE_CHECKING:
     from ._fitted import FittedModel
@@ -63,6 +64,7 @@ def _rows(fit: FittedModel) -> Rows:
 
 
 def _cases(fit: FittedModel) -> Recipe:
+    require_rows(fit.frame, "The case bootstrap")
     try:
         apart = core.clusters(fit._conditioned, fit._plan, fit.y)
     except ValueError as error:
@@ -76,6 +78,7 @@ def _draw_clusters(key, apart: core.Clusters) -> core.SuffStats:
 
 def _responses(fit: FittedModel, kind: str) -> Recipe:
     """Make responses row by row, and take their statistics."""
+    require_rows(fit.frame, f"A bootstrap of kind {kind!r}")
     response, ingredients = {"residual": _resampled, "wild": _turned_over}[kind](fit)
     return Recipe(by_rows(response, _rows(fit)), ingredients, BY_RESPONSE)
 

@@ -18,6 +18,7 @@ from ._estimate import estimate
 from ._fixed_part import FixedPart, Robust
 from ._profile import Profile, profile
 from ._random_part import RandomPart
+from ._reduced import require_rows
 from ._references import Ddf
 from ._replicates import Kind
 from ._rows import Rows
@@ -56,6 +57,7 @@ class LmerResult(FixedPart, RandomPart, Rows, FitStatistics):
             One finite number for each fitted row, shape (nobs,), in the order of `fittedvalues`. The index
             of a Series is not looked at.
         """
+        require_rows(self.frame, "refit")
         y = check_new_response(y, self.nobs, self.frame.response, self.frame.design.offset)
         return fit_response(self.frame, y, self._conditioned, self._plan, self.reml, self.offset)
 

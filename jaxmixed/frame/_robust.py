@@ -10,6 +10,7 @@ from jaxmixed import core
 from ._check import check_choice
 from ._errors import DataError
 from ._fitted import FittedModel
+from ._reduced import require_rows
 
 
 def robust_tests(fit: FittedModel, kind: str, cluster: Any) -> core.TTest:
@@ -30,6 +31,7 @@ def robust_covariance(fit: FittedModel, kind: str, cluster: Any) -> core.Sandwic
         If a kind or a factor is unknown, if labels are missing, or if random effects are shared between
         clusters.
     """
+    require_rows(fit.frame, "A robust covariance")
     check_choice("robust", kind, get_args(core.SandwichKind))
     try:
         return core.sandwich(fit.frame.design, fit.theta, kind, _codes(fit, cluster))  # pyright: ignore[reportArgumentType]

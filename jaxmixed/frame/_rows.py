@@ -11,6 +11,7 @@ from ._augment import augment_frame, leverages
 from ._conditional_aic import conditional_aic, conditional_llf
 from ._influence import Influence, influence
 from ._predictions import Predictions
+from ._reduced import require_rows
 from ._robustness import By, Robustness, robustness
 
 
@@ -114,6 +115,7 @@ class Rows(Predictions):
         335    0.129
         Name: cooks_distance, dtype: float64
         """
+        require_rows(self.frame, "influence")
         return influence(self, group)
 
     def robustness(self, term: str, by: By = "rows", alpha: float = 0.05) -> Robustness:
@@ -157,6 +159,7 @@ class Rows(Predictions):
         sign                 16       0.02      0.31        True
         significance          1      -1.37     -1.36        True
         """
+        require_rows(self.frame, "robustness")
         return robustness(self, term, by, alpha)
 
     @cached_property

@@ -22,14 +22,14 @@ def random_terms(
     frame: pd.DataFrame,
     context: Mapping[str, Any],
     state: dict,
-    weights: np.ndarray | None,
+    n: int,
+    weighted: bool,
 ) -> tuple[tuple[RandomTerm, ...], tuple[GroupLabels, ...]]:
     """Merge the bars of each grouping factor, code its levels, and check that they can be estimated.
 
-    Factors come in order of decreasing number of levels, then of appearance, as in lme4.
+    n is the number of rows that were read, and `weighted` says whether their weights differ. Factors come in
+    order of decreasing number of levels, then of appearance, as in lme4.
     """
-    n = len(frame)
-    weighted = weights is not None and bool(np.ptp(weights) > 0)
     found = []
     for factor in dict.fromkeys(bar.group for bar in bars):
         mine = [bar for bar in bars if bar.group == factor]

@@ -11,6 +11,7 @@ from ..frame._check import check_choice
 from ..frame._errors import DataError
 from ..frame._groups import GroupLabels
 from ..frame._matrices import compile_parts
+from ..frame._reduced import require_rows
 from ..frame._result import LmerResult
 from ._arguments import choose
 
@@ -54,6 +55,7 @@ def grouping(fit: LmerResult, group: str | None) -> tuple[GroupLabels, np.ndarra
 
 def along(fit: LmerResult, x: str | None, codes: np.ndarray) -> Along:
     """Return a covariate; by default the first that varies within groups, numbers before factors."""
+    require_rows(fit.frame, "A picture of rows")
     covariates = fit.frame.covariates
     used = [name for name, _ in compile_parts(fit.frame.parts)[1] if name in covariates]
     within = [name for name in used if varies_within(_numbers(covariates[name])[0], codes)]
