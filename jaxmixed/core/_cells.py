@@ -1,13 +1,13 @@
 """Any number of rows -> few rows with the same cross products: what a pass over the rows leaves of them.
 
-A mixed model asks of its rows M = [Z X y] nothing but M'M and, for each level of each grouping factor, Z_j'M_j.
-With a *cell* for every combination of levels that occurs, and A_c = Z_c'Z_c, the rows of a cell may be replaced
-by as many as Z has columns, and all that they then lack by a few rows without random effects,
+A mixed model asks of its rows M = [Z X y] nothing but M'M and, for each level of each grouping factor,
+Z_j'M_j. With a *cell* for every combination of levels that occurs, and A_c = Z_c'Z_c, the rows of a cell may
+be replaced by as many as Z has columns, and all that they then lack by a few rows without random effects,
 
     A_c^(-1/2) Z_c'M_c,     (M'M - sum_c M_c'Z_c A_c^-1 Z_c'M_c)^(1/2).
 
-The sums add up in any order: rows come in batches, and batches are read on several machines. They are taken of
-V = M R^-1, whose columns are nearly orthonormal over all rows, so that cross products do no harm.
+The sums add up in any order: rows come in batches, and batches are read on several machines. They are taken
+of V = M R^-1, whose columns are nearly orthonormal over all rows, so that cross products do no harm.
 """
 
 from typing import NamedTuple
@@ -68,9 +68,11 @@ class CellSums:
         rows[:, dependent] = 0.0
         cells = np.repeat(np.arange(self._used), self.lead)
         norms = _norms(self.total)
-        values, vectors = np.linalg.eigh((self.total - rows.T @ rows) / np.outer(norms, norms))
+        left = (self.total - rows.T @ rows) / np.outer(norms, norms)
+        left[dependent] = left[:, dependent] = 0.0
+        values, vectors = np.linalg.eigh(left)
         rest = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * norms
-        rest[:, dependent] = rest[:, : self.lead] = 0.0
+        rest[:, : self.lead] = 0.0
         return np.append(cells, np.zeros(len(rest), np.int64)), np.concatenate([rows, rest])
 
     def _of_cells(self, some: slice) -> Float[np.ndarray, "m w"]:
@@ -118,12 +120,12 @@ class Coordinates(NamedTuple):
 def coordinates(M: Float[np.ndarray, "n w"]) -> Coordinates:
     """Return coordinates in which the columns of a sample of rows are orthonormal.
 
-    A column that is a combination of others in the sample, which it need not be elsewhere, has the rest that it
-    leaves there in units of its norm.
+    A column that is a combination of others in the sample, which it need not be elsewhere, has the rest that
+    it leaves there in units of its norm.
     """
     norms = np.sqrt((M**2).sum(axis=0))
     norms = np.where(norms > 0, norms, 1.0)
-    rows = np.linalg.qr(M / norms, mode="r")
+    rows = np.asarray(np.linalg.qr(M / norms, mode="r"))
     triangle = np.eye(len(norms))
     for k in range(len(norms)):
         pivot = np.sqrt((rows[:, k] ** 2).sum())

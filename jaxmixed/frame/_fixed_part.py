@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ._fitted import FittedModel
+from ._reduced import require_rows
 from ._references import Ddf, reference
 from ._robust import robust_covariance
 from ._term_tests import WaldTest, anova_table, wald_test

@@ -2,11 +2,11 @@
 
     batches -> Learning -> Layout -> batches -> Sums -> few rows with the same cross products -> ModelFrame
 
-Two passes, and a third if the columns turn out to be less orthogonal than they were in the sample of the first.
+Two passes, and a third if the columns turn out to be less orthogonal than in the sample of the first.
 Memory is that of the levels and of one batch.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from jaxmixed import core
 
 from . import _check as check
 from ._data import ModelFrame, warn_of_data
-from ._errors import DataError, FormulaError
+from ._errors import DataError
 from ._formula import parse, plain
 from ._matrices import Matrix, build_matrices, compile_parts, evaluate
 from ._rank import independent_columns
@@ -52,13 +52,11 @@ def stream_frame(
     check.check_bars(parsed, random=True)
     reading = plan_reading(parsed, stream.columns, weights, offset, dict(context or {}))
     learning = Learning(reading)
-    for batch in _batches(stream, reading, "learning"):
-        learning.update(batch)
+    _read(stream, reading, "learning", learning.update)
     layout = lay_out(learning)
     for _ in range(PASSES):
         sums = Sums(layout)
-        for batch in _batches(stream, reading, "adding up"):
-            sums.update(batch)
+        _read(stream, reading, "adding up", sums.update)
         if (sums.n, sums.n_rows) != (learning.n, learning.n_rows):
             raise DataError(
                 f"data had {learning.n_rows} rows ({learning.n} of them complete) at first and {sums.n_rows} "
@@ -70,14 +68,14 @@ def stream_frame(
     return to_frame(learning, sums)
 
 
-def _batches(stream: Stream, reading: Reading, what: str) -> Iterator[Batch]:
-    """Read all rows once, showing progress on terminals."""
+def _read(stream: Stream, reading: Reading, what: str, update: Callable[[Batch], None]) -> None:
+    """Read all rows once, showing progress on terminals; errors say where."""
     with tqdm(total=stream.n_rows, desc=what, unit="row", unit_scale=True, disable=None, leave=False) as bar:
         for piece in stream.read(reading.columns):
             try:
-                yield read_batch(reading, piece.source)
-            except (DataError, FormulaError) as error:
-                raise type(error)(f"In {piece.name}: {error}") from error
+                update(read_batch(reading, piece.source))
+            except DataError as error:
+                raise DataError(f"In {piece.name}: {error}") from error
             bar.update(len(piece.source))
 
 
@@ -129,7 +127,7 @@ def _check_row_by_row(layout: Layout, sample: Batch, matrices: dict[str, Matrix]
 def to_frame(learning: Learning, sums: Sums) -> ModelFrame:
     """Return the model of few rows that stand for all, after the second pass."""
     layout, reading, parsed = sums.layout, sums.layout.reading, sums.layout.reading.formula
-    factors, M, _ = sums.factors()
+    factors, M = sums.rows()
     sample = learning.sample().frame(reading)
     known, _ = build_matrices(reading.parts, layout.specs, sample, reading.context)
     check.check_response(np.array([sums.least[0], sums.largest[0]]), None, plain(parsed.response))

@@ -3,8 +3,9 @@
 Every piece (a file, a partition, a batch of an iterator) has a name, which errors say.
 """
 
+import importlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,33 @@ class Piece(NamedTuple):
     source: Source
 
 
+class Schema:
+    """What every part of the data must have: the columns wanted, each of one kind throughout."""
+
+    def __init__(self, columns: list[str]):
+        self.columns, self._kinds = columns, dict[str, str]()
+
+    def check(self, schema: Any, name: str, elsewhere: Container[str] = ()) -> None:
+        """Check the Arrow schema of a part, of which some columns may be `elsewhere`."""
+        for column in self.columns:
+            if column in elsewhere:
+                continue
+            if column not in schema.names:
+                raise DataError(
+                    f"The column {column!r} is missing in {name}; expected the same columns throughout."
+                )
+            found = _kind(schema.field(column).type)
+            known = found if found is None else self._kinds.setdefault(column, found)
+            if found != known:
+                raise DataError(
+                    f"The column {column!r} holds {found} in {name} and {known} before; expected one type "
+                    f"throughout, so convert one of them."
+                )
+
+
+Batches = Iterator[tuple[str, Any]]
+
+
 @dataclass(frozen=True)
 class Stream:
     """Rows that can be read several times.
@@ -34,34 +62,32 @@ class Stream:
     columns
         Names of all columns.
     open
-        Returns the Arrow batches, each with its name, given the columns that are wanted.
+        Returns the Arrow batches of the columns wanted, each with its name.
     n_rows
         Number of rows, if it is known beforehand.
     """
 
     columns: tuple[str, ...]
-    open: Callable[[list[str]], Iterable[tuple[str, Any]]]
+    open: Callable[[Schema], Batches]
     n_rows: int | None = None
 
     def read(self, columns: list[str]) -> Iterator[Piece]:
         """Read some columns once, in batches of a size that is good for arithmetic."""
-        name, waiting, rows = "data", [], 0
-        kinds: dict[str, str] = {}
-        batches = iter(self.open(columns))
+        first = last = "data"
+        waiting, rows = [], 0
+        batches = self.open(Schema(columns))
         while True:
             try:
                 found = next(batches, None)
             except (OSError, ValueError, TypeError, ArithmeticError) as error:
-                raise _cannot_read(error, after=name) from error
-            if found is not None:
-                here, batch = found
-                _check_schema(batch.schema, columns, kinds, here)
-            if waiting and (found is None or found[0] != name or rows >= AT_LEAST):
-                yield from _cut(name, waiting, columns)
+                raise _cannot_read(error, f"what comes after {last}") from error
+            if waiting and (found is None or rows >= AT_LEAST):
+                yield from _cut(first if first == last else f"{first} to {last}", waiting, columns)
                 waiting, rows = [], 0
             if found is None:
                 return
-            name, batch = found
+            last, batch = found
+            first = first if waiting else last
             waiting.append(batch)
             rows += batch.num_rows
 
@@ -92,7 +118,7 @@ def open_stream(data: Any) -> Stream | None:
 
 
 def _open_path(path: Path) -> Stream:
-    dataset = _arrow("dataset", f"read {path}")
+    dataset = _arrow("pyarrow.dataset", f"read {path}")
     if not path.exists():
         raise DataError(f"There is no file or folder {str(path)!r}; expected one of parquet files.")
     try:
@@ -101,7 +127,7 @@ def _open_path(path: Path) -> Stream:
             raise DataError(f"The folder {str(path)!r} has no files; expected parquet files in it.")
         return _open_fragments(found)
     except (OSError, ValueError) as error:
-        raise error if isinstance(error, DataError) else _cannot_read(error) from error
+        raise _cannot_read(error, str(path)) from error
 
 
 def _open_arrow(data: Any) -> Stream | None:
@@ -115,7 +141,7 @@ def _open_arrow(data: Any) -> Stream | None:
     if type(data).__name__ == "ParquetFile":
         return Stream(
             tuple(data.schema_arrow.names),
-            lambda columns: (("the file", b) for b in data.iter_batches(AT_MOST, columns=columns)),
+            lambda schema: (("the file", b) for b in data.iter_batches(AT_MOST, columns=schema.columns)),
             data.metadata.num_rows,
         )
     return None
@@ -123,37 +149,36 @@ def _open_arrow(data: Any) -> Stream | None:
 
 def _open_fragments(data: Any) -> Stream:
     """Open an Arrow data set: its files one after the other, so that errors name them."""
-    names = data.schema.names
-    partitioning = getattr(data, "partitioning", None)
-    in_paths = set() if partitioning is None else set(partitioning.schema.names)
+    from pyarrow.dataset import get_partition_keys
 
-    def batches(columns: list[str]) -> Iterator[tuple[str, Any]]:
+    def batches(schema: Schema) -> Batches:
         for place, fragment in enumerate(data.get_fragments()):
             name = str(getattr(fragment, "path", f"part {place + 1}"))
             try:
-                own = fragment.physical_schema.names
-                lost = [column for column in columns if column not in own and column not in in_paths]
-                if lost:
-                    raise DataError(
-                        f"The column {lost[0]!r} is missing in {name}; expected the same columns in every part of "
-                        f"the data."
-                    )
-                for batch in fragment.to_batches(schema=data.schema, columns=columns, batch_size=AT_MOST):
+                # Arrow would fill a lacking column with missing values, and convert one of another type.
+                schema.check(
+                    fragment.physical_schema, name, get_partition_keys(fragment.partition_expression)
+                )
+                for batch in fragment.to_batches(
+                    schema=data.schema, columns=schema.columns, batch_size=AT_MOST
+                ):
                     yield name, batch
             except (OSError, ValueError, TypeError, NotImplementedError) as error:
-                raise error if isinstance(error, DataError) else _cannot_read(error, name) from error
+                raise _cannot_read(error, name) from error
 
-    return Stream(tuple(names), batches, data.count_rows())
+    return Stream(tuple(data.schema.names), batches, data.count_rows())
 
 
 def _open_query(relation: Any) -> Stream:
     if not hasattr(relation, "columns"):
         raise DataError(
-            f"data is a {type(relation).__name__} of DuckDB; expected a relation, such as connection.sql('...')."
+            f"data is a {type(relation).__name__} of DuckDB; expected a relation, such as "
+            f"connection.sql('...')."
         )
 
-    def batches(columns: list[str]) -> Iterator[tuple[str, Any]]:
-        chosen = relation.project(", ".join('"' + name.replace('"', '""') + '"' for name in columns))
+    def batches(schema: Schema) -> Batches:
+        quoted = ['"' + name.replace('"', '""') + '"' for name in schema.columns]
+        chosen = relation.project(", ".join(quoted))
         reader = getattr(chosen, "to_arrow_reader", None) or chosen.fetch_arrow_reader
         for batch in reader(AT_MOST):
             yield "the query", batch
@@ -163,29 +188,28 @@ def _open_query(relation: Any) -> Stream:
 
 def _open_function(function: Callable[[], Any], what: str) -> Stream:
     """Open what returns an iterable of batches each time it is called."""
-    pa = _arrow("", "read Arrow batches")
+    pa = _arrow("pyarrow", "read Arrow batches")
     first = function()
     table = next(_tables(pa, first, what), None)
     if table is None:
         raise DataError(f"{what} gave no batches; expected at least one.")
-    again = function()
-    if again is first and isinstance(again, Iterator):
-        raise _read_once(f"{what}, which returns the same iterator again,")
+    if isinstance(first, Iterator) and function() is first:
+        raise _read_once(f"given by {what}, which returns the same iterator again,")
 
-    def batches(columns: list[str]) -> Iterator[tuple[str, Any]]:
+    def batches(schema: Schema) -> Batches:
         for place, table in enumerate(_tables(pa, function(), what)):
             name = f"batch {place + 1}"
-            lost = [column for column in columns if column not in table.schema.names]
-            if lost:
-                raise DataError(
-                    f"The column {lost[0]!r} is missing in {name}; expected the same columns in every batch."
-                )
-            yield f"batch {place + 1}", table.select(columns)
+            schema.check(table.schema, name)
+            yield name, table.select(schema.columns)
 
     return Stream(tuple(table.schema.names), batches)
 
 
 def _tables(pa: Any, batches: Any, what: str) -> Iterator[Any]:
+    if not hasattr(batches, "__iter__"):
+        raise DataError(
+            f"{what} gave a {type(batches).__name__}; expected an iterator of Arrow record batches."
+        )
     for batch in batches:
         if isinstance(batch, pa.RecordBatch):
             yield pa.Table.from_batches([batch])
@@ -193,7 +217,8 @@ def _tables(pa: Any, batches: Any, what: str) -> Iterator[Any]:
             yield pa.table(batch)
         else:
             raise DataError(
-                f"{what} gave a value of type {type(batch).__name__}; expected Arrow record batches or tables."
+                f"{what} gave a value of type {type(batch).__name__}; expected Arrow record batches or "
+                f"tables."
             )
 
 
@@ -223,49 +248,39 @@ def _series(pa: Any, table: Any, name: str) -> pd.Series:
     return column.to_pandas().rename(name)
 
 
-def _check_schema(schema: Any, columns: list[str], kinds: dict[str, str], name: str) -> None:
-    """Check that columns are numbers, text or truth values wherever they are."""
+def _kind(kind: Any) -> str | None:
+    """Say in a word what a column of an Arrow type holds; `None` if nothing."""
     import pyarrow.types as types
 
-    for column in columns:
-        kind = schema.field(column).type
-        if types.is_null(kind):
-            continue
-        if types.is_dictionary(kind):
-            kind = kind.value_type
-        numeric = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
-        text = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
-        found = "numbers" if numeric else "text" if text else str(kind)
-        known = kinds.setdefault(column, found)
-        if found != known:
-            raise DataError(
-                f"The column {column!r} holds {found} in {name} and {known} before; expected one type throughout, "
-                f"so convert one of them."
-            )
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    if types.is_null(kind):
+        return None
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
+        return "numbers"
+    text = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+    return "text" if text else str(kind)
 
 
 def _read_once(what: str) -> DataError:
     return DataError(
-        f"data is {what} and can be read once only, but a fit reads its rows twice; expected batches that can be "
-        f"read again, so pass a function that returns a new iterator."
+        f"data is {what} and can be read once only, but a fit reads its rows twice; expected batches that can "
+        f"be read again, so pass a function that returns a new iterator."
     )
 
 
-def _cannot_read(error: Exception, name: str | None = None, after: str | None = None) -> DataError:
+def _cannot_read(error: Exception, what: str) -> DataError:
     if isinstance(error, DataError):
         return error
-    where = f" {name}" if name else f" what comes after {after}" if after else " data"
     reason = " ".join(str(error).split()).rstrip(".")
     return DataError(
-        f"Cannot read{where}: {reason}; expected whole files of Arrow data that stay as they are during a fit."
+        f"Cannot read {what}: {reason}; expected whole Arrow data that stay as they are during a fit."
     )
 
 
 def _arrow(module: str, purpose: str) -> Any:
-    import importlib
-
     try:
-        return importlib.import_module(f"pyarrow.{module}" if module else "pyarrow")
+        return importlib.import_module(module)
     except ImportError:
         raise DataError(
             f"pyarrow is needed to {purpose}, and is not installed; install it with "

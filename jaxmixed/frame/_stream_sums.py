@@ -189,8 +189,8 @@ class Sums:
         at = core.refine(self.layout.coordinates, self.products.total)
         return dataclasses.replace(self.layout, coordinates=at)
 
-    def factors(self) -> tuple[dict[str, Factor], np.ndarray, np.ndarray]:
-        """Return the grouping columns of rows with the same cross products, these rows of M, and their cells."""
+    def rows(self) -> tuple[dict[str, Factor], np.ndarray]:
+        """Return grouping columns and M of few rows with the same cross products."""
         at = self.layout.coordinates
         cells, rows = self.products.rows(core.dependent_columns(at, self.products.total))
         factors = {}
@@ -201,7 +201,7 @@ class Sums:
             factors[plain(expression)] = Factor(place[code][cells], levels)
         M = rows @ at.R
         M[np.abs(M) <= ROUNDING * np.abs(M).max(axis=0)] = 0.0
-        return factors, M, cells
+        return factors, M
 
 
 ROUNDING = 1e-14  # of the largest value of a column, below which it is zero

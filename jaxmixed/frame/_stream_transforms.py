@@ -72,8 +72,8 @@ class Moments:
 class Polynomial:
     """Orthogonal polynomials of all rows.
 
-    With t = (x - origin) / unit and [1 t t^2 ...] = Q R, the monic polynomial of degree k is orthogonal to those
-    below it and has the norm R_kk unit^k, and alpha_k = R_(k,k+1) / R_kk - R_(k-1,k) / R_(k-1,k-1) in units of t.
+    With t = (x - origin) / unit and [1 t t^2 ...] = Q R, the monic polynomial of degree k orthogonal to those
+    below it has the norm R_kk unit^k, and alpha_k = R_(k,k+1) / R_kk - R_(k-1,k) / R_(k-1,k-1), in units of t.
     """
 
     def __init__(self, degree: int):
@@ -161,8 +161,8 @@ def _literal(node: ast.expr) -> Any:
 
 def _cannot(call: str, reason: str, remedy: str) -> FormulaError:
     return FormulaError(
-        f"{call!r} cannot be learnt from batches of rows, since {reason}; expected scale, center, poly, or bs "
-        f"with knots, of a transform of single rows, so {remedy}."
+        f"{call!r} cannot be learnt from batches of rows, since {reason}; expected scale, center, poly, or "
+        f"bs with knots, of a transform of single rows, so {remedy}."
     )
 
 
