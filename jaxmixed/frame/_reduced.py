@@ -60,8 +60,8 @@ def require_rows(frame: "ModelFrame", what: str, remedy: str = "fit a data frame
     """
     if frame.reduced is not None:
         raise DataError(
-            f"{what} needs the rows that were fitted, and of rows read in batches only sums are kept; expected "
-            f"a fit that has its rows, so {remedy}."
+            f"{what} needs the rows that were fitted, and of rows read in batches only sums are kept; "
+            f"expected a fit that has its rows, so {remedy}."
         )
 
 

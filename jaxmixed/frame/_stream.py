@@ -31,6 +31,7 @@ from ._terms import random_terms
 
 WELL_CONDITIONED = 1e-3  # smallest eigenvalue of V'V, columns of norm one: rounding is 1000 eps at most
 PASSES = 3  # over the cross products, at most
+ALONE = 8  # rows of the sample that are looked at one by one
 
 
 def stream_frame(
@@ -105,23 +106,29 @@ def _rows_of(layout: Layout, sample: Batch, matrices: dict[str, Matrix]) -> np.n
 
 
 def _check_row_by_row(layout: Layout, sample: Batch, matrices: dict[str, Matrix]) -> None:
-    """Check that no expression looks at other rows than its own, on a part of the sample."""
+    """Check that no expression looks at other rows: some must have the same values by themselves."""
     reading = layout.reading
-    rows = np.arange(sample.n // 3, sample.n)[::-1]
-    part = sample.take(rows)
-    frames = sample.frame(reading), part.frame(reading)
-    again, _ = build_matrices(reading.parts, layout.specs, frames[1], reading.context)
-    for text in reading.parts:
-        check_row_by_row(f"The part {text!r} of the formula", matrices[text].values[rows], again[text].values)
-    whole, some = (_rows_of(layout, b, m) for b, m in ((sample, matrices), (part, again)))
-    check_row_by_row(f"The response {plain(reading.formula.response)!r} or its offset", whole[rows], some)
-    for expression in layout.grouping:
-        if plain(expression) not in reading.variables.grouping:
-            values = [
-                evaluate(expression, frame, reading.context, layout.state).astype(str).to_numpy()
-                for frame in frames
-            ]
-            check_row_by_row(f"The grouping expression {expression!r}", values[0][rows], values[1])
+    frame, whole = sample.frame(reading), _rows_of(layout, sample, matrices)
+    expressions = [text for text in layout.grouping if plain(text) not in reading.variables.grouping]
+    levels = {text: _labels(layout, text, frame) for text in expressions}
+    alone = np.linspace(0, sample.n - 1, ALONE).astype(np.int64)[:, None]
+    for rows in [np.arange(sample.n // 3, sample.n)[::-1], *alone]:
+        part = sample.take(rows)
+        some = part.frame(reading)
+        again, _ = build_matrices(reading.parts, layout.specs, some, reading.context)
+        for text in reading.parts:
+            check_row_by_row(
+                f"The part {text!r} of the formula", matrices[text].values, rows, again[text].values
+            )
+        name = f"The response {plain(reading.formula.response)!r} or its offset"
+        check_row_by_row(name, whole, rows, _rows_of(layout, part, again))
+        for text, known in levels.items():
+            name = f"The grouping expression {text!r}"
+            check_row_by_row(name, known, rows, _labels(layout, text, some))
+
+
+def _labels(layout: Layout, expression: str, frame: pd.DataFrame) -> np.ndarray:
+    return evaluate(expression, frame, layout.reading.context, layout.state).astype(str).to_numpy()
 
 
 def to_frame(learning: Learning, sums: Sums) -> ModelFrame:

@@ -92,8 +92,8 @@ class Batch:
             codes = find_levels(column, known)
             if (codes < 0).any():
                 raise DataError(
-                    f"The column {name!r} has levels that were not there at first; expected data that stay as "
-                    f"they are during a fit."
+                    f"The column {name!r} has levels that were not there at first; expected data that stay "
+                    f"as they are during a fit."
                 )
             columns[name] = Factor(codes, known)
         return Batch(columns, self.factors, self.weights, self.offset, self.n, self.n_rows, self.dropped_by)
@@ -112,8 +112,8 @@ def plan_reading(
     for name, given in (("weights", weights), ("offset", offset)):
         if given is not None and not isinstance(given, str):
             raise DataError(
-                f"{name} is of type {type(given).__name__}; expected the name of a column where data are read "
-                f"in batches, so write it there with the rows."
+                f"{name} is of type {type(given).__name__}; expected the name of a column where data are "
+                f"read in batches, so write it there with the rows."
             )
     parts = tuple(dict.fromkeys([parsed.fixed, *(bar.columns for bar in parsed.bars)]))
     empty = Source(pd.Index(columns), pd.RangeIndex(0), lambda name: pd.Series(name=name, dtype=float))

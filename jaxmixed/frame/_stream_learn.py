@@ -163,8 +163,8 @@ class Learning:
         for name, kind in kinds.items():
             if kind is not self._kinds[name]:
                 raise DataError(
-                    f"The column {name!r} holds numbers in some batches and levels in others; expected one of "
-                    f"them throughout, so convert it."
+                    f"The column {name!r} holds numbers in some batches and levels in others; expected one "
+                    f"of them throughout, so convert it."
                 )
 
     def _thin(self) -> None:

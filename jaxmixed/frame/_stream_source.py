@@ -264,8 +264,8 @@ def _kind(kind: Any) -> str | None:
 
 def _read_once(what: str) -> DataError:
     return DataError(
-        f"data is {what} and can be read once only, but a fit reads its rows twice; expected batches that can "
-        f"be read again, so pass a function that returns a new iterator."
+        f"data is {what} and can be read once only, but a fit reads its rows twice; expected batches that "
+        f"can be read again, so pass a function that returns a new iterator."
     )
 
 

@@ -21,6 +21,8 @@ from ._columns import Factor, read_factor
 from ._errors import DataError, FormulaError
 from ._matrices import evaluate
 
+ROUNDING = 1e-12  # by which the values of one row may differ, relative to the largest
+
 
 class Learner(Protocol):
     """What is to be learnt of one call."""
@@ -73,7 +75,8 @@ class Polynomial:
     """Orthogonal polynomials of all rows.
 
     With t = (x - origin) / unit and [1 t t^2 ...] = Q R, the monic polynomial of degree k orthogonal to those
-    below it has the norm R_kk unit^k, and alpha_k = R_(k,k+1) / R_kk - R_(k-1,k) / R_(k-1,k-1), in units of t.
+    below it has the norm R_kk unit^k, and alpha_k = R_(k,k+1) / R_kk - R_(k-1,k) / R_(k-1,k-1) in units
+    of t.
     """
 
     def __init__(self, degree: int):
@@ -185,18 +188,15 @@ def as_levels(value: Any) -> Factor | None:
     return None
 
 
-def check_row_by_row(what: str, whole: np.ndarray, part: np.ndarray) -> None:
-    """Check that an expression has the same values in some rows with the others and without them."""
-    if whole.dtype.kind == "f":
-        scale = np.abs(whole).max(axis=0, initial=0.0)
-        same = (np.abs(whole - part) <= ROUNDING * scale).all()
+def check_row_by_row(what: str, whole: np.ndarray, rows: np.ndarray, alone: np.ndarray) -> None:
+    """Check that an expression has the same values in some rows whether or not there are others."""
+    known = whole[rows]
+    if known.dtype.kind == "f":
+        same = (np.abs(known - alone) <= ROUNDING * np.abs(whole).max(axis=0, initial=0.0)).all()
     else:
-        same = (whole == part).all()
+        same = (known == alone).all()
     if not same:
         raise DataError(
             f"{what} has other values in a batch of rows than among all of them; expected an expression that "
             f"treats each row by itself, so compute it as a column beforehand."
         )
-
-
-ROUNDING = 1e-12  # by which the values of one row may differ, relative to the largest

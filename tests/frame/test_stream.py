@@ -59,7 +59,6 @@ def same(one, other, tolerance=1e-9):
     np.testing.assert_allclose((one.params - other.params) / other.bse, 0, atol=tolerance)
     for mine, theirs in (
         (one.bse, other.bse),
-        (one.df, other.df),
         (one.varcorr()["variance"], other.varcorr()["variance"]),
         (one.r2(), other.r2()),
     ):
@@ -124,9 +123,9 @@ def awkward() -> pd.DataFrame:
     [
         ("y ~ x + z + kind + (1 | g)", {}),
         ("y ~ kind * flag + scale(x) + (1 | g) + (1 | h)", {"weights": "w", "offset": "o"}),
-        ("y ~ scale(log(x)) + poly(x, 3) + C(kind, contr.sum) + (1 | g/h)", {"weights": "w"}),
+        ("y ~ scale(log(x - 99990)) + poly(x, 3) + C(kind, contr.sum) + (1 | g/h)", {"weights": "w"}),
         ("log(y) ~ bs(x, knots=[99999, 100001]) + offset(center(o) / 1000) + (0 + center(x) | g)", {}),
-        ("y ~ 0 + kind:center(x) + (flag || g)", {}),
+        ("I(y - 1.3e6) ~ 0 + kind:center(x) + (flag || g)", {}),
     ],
 )
 def test_awkward_data(formula, options, awkward):
@@ -140,7 +139,9 @@ def test_categories_keep_their_order():
     data = jm.datasets.load("sleepstudy")
     order = ["9", "8", "7", "6", "5", "4", "3", "2", "1", "0"]
     data["day"] = pd.Categorical(data["Days"].astype(str), categories=order)
-    data["Subject"] = pd.Categorical(data["Subject"].astype(str), categories=sorted(set(data["Subject"]))[::-1])
+    data["Subject"] = pd.Categorical(
+        data["Subject"].astype(str), categories=sorted(set(data["Subject"]))[::-1]
+    )
     same(*(jm.lmer("Reaction ~ day + (1 | Subject)", d) for d in (in_batches(shuffled(data)), data)))
 
 
@@ -151,9 +152,11 @@ def test_the_whole_result(tmp_path, slope_fit):
     new = data.iloc[[3, 60, 120]].assign(Days=12)
     questions = [
         lambda f: f.tidy(ddf="kenward-roger").select_dtypes(float),
-        lambda f: f.wald_test("Days = 12", ddf="kenward-roger").to_frame().select_dtypes(float)
-        if hasattr(f.wald_test("Days = 12"), "to_frame")
-        else f.wald_test("Days = 12", ddf="kenward-roger").statistic,
+        lambda f: (
+            f.wald_test("Days = 12", ddf="kenward-roger").to_frame().select_dtypes(float)
+            if hasattr(f.wald_test("Days = 12"), "to_frame")
+            else f.wald_test("Days = 12", ddf="kenward-roger").statistic
+        ),
         lambda f: f.anova(type=1).select_dtypes(float),
         lambda f: f.varcorr(se=True).select_dtypes(float),
         lambda f: f.conf_int(parm="all", method="wald"),
@@ -161,7 +164,9 @@ def test_the_whole_result(tmp_path, slope_fit):
         lambda f: f.icc(),
         lambda f: f.predict(new, interval="prediction"),
         lambda f: f.ranova()[["llf", "statistic"]],
-        lambda f: f.glance()[["log_lik", "aic"]] if "log_lik" in f.glance() else f.glance().select_dtypes(float),
+        lambda f: (
+            f.glance()[["log_lik", "aic"]] if "log_lik" in f.glance() else f.glance().select_dtypes(float)
+        ),
     ]
     for ask in questions:
         np.testing.assert_allclose(ask(fit), ask(slope_fit), rtol=1e-7, atol=1e-8)
@@ -357,11 +362,11 @@ def test_data_that_change_between_passes(tmp_path):
 
         def batches():
             passes.append(1)
-            return in_batches(data if len(passes) < 4 else change(data))  # opened twice to look at the schema
+            return in_batches(data if len(passes) < 3 else change(data))  # the first call shows the columns
 
         return batches
 
-    with pytest.raises(DataError, match="180 rows .* at first and 170"):
+    with pytest.raises(DataError, match=r"180 rows .* at first and 170"):
         jm.lmer(formula, changing(lambda d: d.iloc[10:]))
     with pytest.raises(DataError, match="In batch 3: The column 'kind' has levels that were not there"):
         jm.lmer(formula, changing(lambda d: d.assign(kind=d["kind"].where(d.index != 90, "new"))))
@@ -373,5 +378,5 @@ def test_a_file_that_goes_away(tmp_path):
     assert stream is not None
     list(stream.read(["Days"]))
     (tmp_path / "part3.parquet").unlink()
-    with pytest.raises(DataError, match="Cannot read .*part3.parquet"):
+    with pytest.raises(DataError, match=r"Cannot read .*part3.parquet"):
         list(stream.read(["Days"]))
