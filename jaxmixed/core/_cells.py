@@ -68,11 +68,11 @@ class CellSums:
         rows[:, dependent] = 0.0
         cells = np.repeat(np.arange(self._used), self.lead)
         norms = _norms(self.total)
-        left = (self.total - rows.T @ rows) / np.outer(norms, norms)
-        left[dependent] = left[:, dependent] = 0.0
+        kept = np.flatnonzero(~dependent[self.lead :]) + self.lead
+        left = ((self.total - rows.T @ rows) / np.outer(norms, norms))[np.ix_(kept, kept)]
         values, vectors = np.linalg.eigh(left)
-        rest = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * norms
-        rest[:, : self.lead] = 0.0
+        rest = np.zeros((len(kept), self.width))
+        rest[:, kept] = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T * norms[kept]
         return np.append(cells, np.zeros(len(rest), np.int64)), np.concatenate([rows, rest])
 
     def _of_cells(self, some: slice) -> Float[np.ndarray, "m w"]:
