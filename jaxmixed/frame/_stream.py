@@ -6,12 +6,12 @@ Two passes, and a third if the columns turn out to be less orthogonal than in th
 Memory is that of the levels and of one batch.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from jaxmixed import core
 
@@ -22,9 +22,8 @@ from ._formula import parse, plain
 from ._matrices import Matrix, build_matrices, compile_parts, evaluate
 from ._rank import independent_columns
 from ._reduced import Reduced
-from ._stream_batch import Batch, Reading, plan_reading, read_batch, response_of
+from ._stream_batch import Batch, Rows, plan_reading, response_of
 from ._stream_learn import Learning
-from ._stream_source import Stream
 from ._stream_sums import Columns, Layout, Sums
 from ._stream_transforms import check_row_by_row
 from ._terms import random_terms
@@ -35,7 +34,7 @@ ALONE = 8  # rows of the sample that are looked at one by one
 
 
 def stream_frame(
-    formula: str, stream: Stream, weights: Any, offset: Any, context: Mapping[str, Any] | None
+    formula: str, stream: Rows, weights: Any, offset: Any, context: Mapping[str, Any] | None
 ) -> ModelFrame:
     """Read a model from a formula and rows in batches; what `model_frame` does for a data frame.
 
@@ -52,12 +51,10 @@ def stream_frame(
     parsed = parse(formula)
     check.check_bars(parsed, random=True)
     reading = plan_reading(parsed, stream.columns, weights, offset, dict(context or {}))
-    learning = Learning(reading)
-    _read(stream, reading, "learning", learning.update)
+    learning = stream.total(reading, partial(Learning, reading))
     layout = lay_out(learning)
     for _ in range(PASSES):
-        sums = Sums(layout)
-        _read(stream, reading, "adding up", sums.update)
+        sums = stream.total(reading, partial(Sums, layout))
         if (sums.n, sums.n_rows) != (learning.n, learning.n_rows):
             raise DataError(
                 f"data had {learning.n_rows} rows ({learning.n} of them complete) at first and {sums.n_rows} "
@@ -66,18 +63,9 @@ def stream_frame(
         if core.conditioning(layout.coordinates, sums.products.total) > WELL_CONDITIONED:
             break
         layout = sums.refined()
-    return to_frame(learning, sums)
-
-
-def _read(stream: Stream, reading: Reading, what: str, update: Callable[[Batch], None]) -> None:
-    """Read all rows once, showing progress on terminals; errors say where."""
-    with tqdm(total=stream.n_rows, desc=what, unit="row", unit_scale=True, disable=None, leave=False) as bar:
-        for piece in stream.read(reading.columns):
-            try:
-                update(read_batch(reading, piece.source))
-            except DataError as error:
-                raise DataError(f"In {piece.name}: {error}") from error
-            bar.update(len(piece.source))
+    frame = to_frame(learning, sums)
+    warn_of_data(frame.n_dropped, sums.n_rows, frame.dropped_by, frame.aliased)
+    return frame
 
 
 def lay_out(learning: Learning) -> Layout:
@@ -150,9 +138,6 @@ def to_frame(learning: Learning, sums: Sums) -> ModelFrame:
         parsed.bars, matrices, factors, sample, reading.context, layout.state, sums.n, weighted
     )
     names = np.array(fixed.names, dtype=object)
-    aliased = tuple(names[~independent])
-    n_dropped = sums.n_rows - sums.n
-    warn_of_data(n_dropped, sums.n_rows, learning.dropped_by, aliased)
     in_order = [
         np.concatenate([places[bar.columns] for bar in parsed.bars if bar.group == labels.group])
         for labels in groups
@@ -172,11 +157,11 @@ def to_frame(learning: Learning, sums: Sums) -> ModelFrame:
         design=core.Design(M[:, -1].copy(), fixed.values[:, independent], terms, totals=totals),
         response=plain(parsed.response),
         fixed_names=tuple(names[independent]),
-        aliased=aliased,
+        aliased=tuple(names[~independent]),
         groups=groups,
         index=pd.RangeIndex(0),
         kept=np.empty(0, np.int64),
-        n_dropped=n_dropped,
+        n_dropped=sums.n_rows - sums.n,
         dropped_by=learning.dropped_by,
         variables=reading.variables,
         covariates=sample,

@@ -1,8 +1,8 @@
 """One batch of rows in the terms of a model: complete rows, their covariates, weights and offset."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -99,6 +99,34 @@ class Batch:
         return Batch(columns, self.factors, self.weights, self.offset, self.n, self.n_rows, self.dropped_by)
 
 
+class Total(Protocol):
+    """Something that takes in rows, in any order, and others of its kind."""
+
+    def update(self, batch: Batch) -> None:
+        """Take in the complete rows of a batch."""
+        ...
+
+    def merge(self, other: Any) -> None:
+        """Take in what another has of other rows, and leave that one as it is."""
+        ...
+
+
+T = TypeVar("T", bound=Total)
+
+
+class Rows(Protocol):
+    """Rows that can be gone through several times, wherever they are."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of all columns."""
+        ...
+
+    def total(self, reading: Reading, start: Callable[[], T]) -> T:
+        """Return what `start` makes after it has taken in all rows."""
+        ...
+
+
 def plan_reading(
     parsed: ParsedFormula, columns: tuple[str, ...], weights: Any, offset: Any, context: Mapping[str, Any]
 ) -> Reading:
@@ -128,6 +156,14 @@ def plan_reading(
     ]
     used = list(dict.fromkeys(empty.name_of(name) for name in names))
     return Reading(parsed, variables, parts, weights, offset, context, used)
+
+
+def take_in(total: Total, reading: Reading, source: Source, where: str) -> None:
+    """Read a batch into a total; errors say where the rows are from."""
+    try:
+        total.update(read_batch(reading, source))
+    except DataError as error:
+        raise DataError(f"In {where}: {error}") from error
 
 
 def read_batch(reading: Reading, source: Source) -> Batch:

@@ -5,6 +5,7 @@ its coordinates. To it belong a row with every level of every factor, and those 
 B-splines.
 """
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -81,8 +82,8 @@ class Learning:
         if not other._kinds:
             return
         if not self._kinds:
-            self._kinds, self.levels, self.learners = other._kinds, other.levels, other.learners
-            self._called = other._called
+            known = other._kinds, other.levels, other.learners, other._called
+            self._kinds, self.levels, self.learners, self._called = copy.deepcopy(known)
         else:
             self._check_kinds(other._kinds)
             for name, seen in self.levels.items():

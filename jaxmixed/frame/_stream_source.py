@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+from tqdm.auto import tqdm
 
 from ._columns import Source
 from ._errors import DataError
+from ._stream_batch import Reading, Rows, T, take_in
+from ._stream_dask import DaskRows
 
 AT_LEAST = 2**16  # rows of a batch: smaller ones are joined
 AT_MOST = 2**18  # larger ones are cut
@@ -71,6 +74,15 @@ class Stream:
     open: Callable[[Schema], Batches]
     n_rows: int | None = None
 
+    def total(self, reading: Reading, start: Callable[[], T]) -> T:
+        """Go through all rows once, showing progress on terminals."""
+        total = start()
+        with tqdm(total=self.n_rows, unit="row", unit_scale=True, disable=None, leave=False) as bar:
+            for piece in self.read(reading.columns):
+                take_in(total, reading, piece.source, piece.name)
+                bar.update(len(piece.source))
+        return total
+
     def read(self, columns: list[str]) -> Iterator[Piece]:
         """Read some columns once, in batches of a size that is good for arithmetic."""
         first = last = "data"
@@ -92,7 +104,7 @@ class Stream:
             rows += batch.num_rows
 
 
-def open_stream(data: Any) -> Stream | None:
+def open_stream(data: Any) -> Rows | None:
     """Open data that are read in batches; `None` if they are something else.
 
     Raises
@@ -105,6 +117,8 @@ def open_stream(data: Any) -> Stream | None:
     module = type(data).__module__.split(".")[0]
     if module in ("duckdb", "_duckdb"):
         return _open_query(data)
+    if module == "dask" and hasattr(data, "to_delayed"):
+        return DaskRows(tuple(data.columns), data)
     if module == "pyarrow":
         return _open_arrow(data)
     if callable(data):
