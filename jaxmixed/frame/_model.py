@@ -33,9 +33,9 @@ def lmer(
         accept one from a stranger.
     data
         A pandas or polars frame; or rows that are read in batches, twice, and never all held in memory: the
-        name of a parquet file or of a folder of them, a pyarrow data set, a DuckDB relation, a list of Arrow
-        record batches, or a function that returns an iterator of them. Rows with missing values in any
-        variable used are dropped, with a warning.
+        name of a parquet file or of a folder of them, a pyarrow data set, a DuckDB relation, a Dask data
+        frame, a list of Arrow record batches, or a function that returns an iterator of them. Rows with
+        missing values in any variable used are dropped, with a warning.
     reml
         Restricted likelihood (default) or likelihood.
     weights
@@ -74,6 +74,14 @@ def lmer(
     Intercept    251.405
     Days          10.467
     Name: estimate, dtype: float64
+
+    Rows that come in batches, here of 50, are read twice and not kept:
+
+    >>> import pyarrow as pa
+    >>> batches = pa.Table.from_pandas(jm.datasets.load("sleepstudy")).to_batches(max_chunksize=50)
+    >>> same = jm.lmer("Reaction ~ Days + (Days | Subject)", batches)
+    >>> abs(same.criterion - fit.criterion) < 1e-9
+    True
     """
     check_reml(reml)
     stream = open_stream(data)
