@@ -49,7 +49,7 @@ def measure(n: int, from_file: bool) -> dict[str, float]:
     from jaxmixed import core
     from jaxmixed.frame._result import fit_response
     from jaxmixed.frame._stream import stream_frame
-    from jaxmixed.frame._stream_source import open_stream
+    from jaxmixed.frame._stream_open import open_stream
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.parquet"

@@ -11,7 +11,7 @@ from ._check import check_reml
 from ._data import model_frame
 from ._result import LmerResult, fit_response
 from ._stream import stream_frame
-from ._stream_source import open_stream
+from ._stream_open import open_stream
 
 
 def lmer(

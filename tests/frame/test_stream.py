@@ -17,11 +17,10 @@ from jaxmixed.frame._formula import parse
 from jaxmixed.frame._stream import lay_out, to_frame
 from jaxmixed.frame._stream_batch import plan_reading, read_batch
 from jaxmixed.frame._stream_learn import Learning
-from jaxmixed.frame._stream_source import open_stream
+from jaxmixed.frame._stream_open import open_stream
 from jaxmixed.frame._stream_sums import Sums
 
 pa = pytest.importorskip("pyarrow")
-pq = pytest.importorskip("pyarrow.parquet")
 
 SLOPE = "Reaction ~ Days + (Days | Subject)"
 
@@ -209,7 +208,6 @@ def test_sources(tmp_path):
         data.iloc[i::3].to_parquet(tmp_path / "hive" / f"part={i}" / "rows.parquet", index=False)
     sources = [
         str(tmp_path / "one.parquet"),
-        pq.ParquetFile(tmp_path / "one.parquet"),
         str(folder),
         tmp_path / "hive",
         dataset.dataset(folder),
