@@ -54,6 +54,8 @@ def _recipe(fit: FittedModel, kind: str) -> Recipe:
     if kind == "case":
         return _cases(fit)
     if kind == "parametric":
+        if isinstance(fit.stats.structure, core.Crossed):  # whose responses are drawn row by row
+            require_rows(fit.frame, "A bootstrap of crossed factors")
         found = fit._estimates
         return parametric(fit.theta, found.beta, found.sigma, _rows(fit))
     return _responses(fit, kind)
