@@ -25,6 +25,7 @@ from ._formula import NAME, parse, plain
 from ._labels import variance_labels
 from ._rank import independent_columns
 from ._recipes import Recipe, Rows, parametric
+from ._reduced import require_rows
 from ._truth import Truth, complete, truth, unknown_parameter
 
 Params = Mapping[str, float]
@@ -206,6 +207,7 @@ def scenario(formula: str, design: Any, params: Params, reml: bool = True) -> Sc
 
 def of_fit(fit: FittedModel) -> Scenario:
     """Return the scenario whose truth is what a fit has estimated."""
+    require_rows(fit.frame, "A study of the design of a fit")
     deviations = core.standard_deviations(fit.theta, fit.sigma, fit.stats.blocks)
     # A correlation with a standard deviation of zero is none.
     estimates = dict(zip(variance_labels(fit.frame, "sdcor")[0], np.nan_to_num(deviations), strict=True))
