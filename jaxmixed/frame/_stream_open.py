@@ -11,8 +11,6 @@ from ._stream_batch import Rows
 from ._stream_dask import DaskRows
 from ._stream_source import AT_MOST, Batches, Schema, Stream, cannot_read
 
-READ_AHEAD = 2  # batches read while one is worked on
-
 
 def open_stream(data: Any) -> Rows | None:
     """Open data that are read in batches; `None` if they are something else.
@@ -67,26 +65,39 @@ def _open_arrow(data: Any) -> Stream | None:
 
 def _open_fragments(data: Any) -> Stream:
     """Open an Arrow data set: its files one after the other, so that errors name them."""
-    import pyarrow.dataset as dataset
 
     def batches(schema: Schema) -> Batches:
         for place, fragment in enumerate(data.get_fragments()):
             name = str(getattr(fragment, "path", f"part {place + 1}"))
             try:
-                # Arrow would fill a lacking column with missing values, and convert one of another type.
-                schema.check(
-                    fragment.physical_schema, name, dataset.get_partition_keys(fragment.partition_expression)
-                )
-                options = {"columns": schema.columns, "batch_size": AT_MOST, "batch_readahead": READ_AHEAD}
-                if isinstance(fragment, dataset.ParquetFileFragment):
-                    # What Arrow has buffered beforehand it keeps to the end of the file.
-                    options["fragment_scan_options"] = dataset.ParquetFragmentScanOptions(pre_buffer=False)
-                for batch in fragment.to_batches(schema=data.schema, **options):
+                for batch in _of_fragment(data, fragment, schema, name):
                     yield name, batch
             except (OSError, ValueError, TypeError, NotImplementedError) as error:
                 raise cannot_read(error, name) from error
 
     return Stream(tuple(data.schema.names), batches, data.count_rows())
+
+
+def _of_fragment(data: Any, fragment: Any, schema: Schema, name: str) -> Iterator[Any]:
+    """Read one file. Arrow's scanner would fill a lacking column, and read ahead without a bound."""
+    import pyarrow as pa
+    import pyarrow.dataset as dataset
+    import pyarrow.parquet as parquet
+
+    in_path = dataset.get_partition_keys(fragment.partition_expression)
+    schema.check(fragment.physical_schema, name, in_path)
+    if not isinstance(fragment, dataset.ParquetFileFragment):
+        yield from fragment.to_batches(schema=data.schema, columns=schema.columns, batch_size=AT_MOST)
+        return
+    own = [column for column in schema.columns if column not in in_path]
+    with fragment.open() as file:
+        for batch in parquet.ParquetFile(file, pre_buffer=False).iter_batches(AT_MOST, columns=own):
+            table = pa.Table.from_batches([batch])
+            for column in schema.columns:
+                if column in in_path:
+                    value = pa.scalar(in_path[column], data.schema.field(column).type)
+                    table = table.append_column(column, pa.repeat(value, len(table)))
+            yield table
 
 
 def _open_query(relation: Any) -> Stream:
