@@ -11,7 +11,7 @@ import pytest
 from catalog import all_cases
 
 import jaxmixed as jm
-from jaxmixed.frame import _stream_source
+from jaxmixed.frame import _stream, _stream_source
 from jaxmixed.frame._errors import DataError, FormulaError
 from jaxmixed.frame._formula import parse
 from jaxmixed.frame._stream import lay_out, to_frame
@@ -134,6 +134,20 @@ def test_awkward_data(formula, options, awkward):
     assert one.frame.aliased == other.frame.aliased
     assert one.frame.dropped_by == other.frame.dropped_by and one.frame.n_dropped == other.frame.n_dropped
     same(one, other, tolerance=1e-8)  # y and x have lost five digits to their means
+
+
+def test_further_passes_change_nothing(awkward, monkeypatch):
+    """Coordinates are made better until they are good enough, here never."""
+    monkeypatch.setattr(_stream, "WELL_CONDITIONED", 1.1)
+    formula = "y ~ x + z + kind + (1 | g)"
+    batches, passes = in_batches(awkward, 50), []
+
+    def counted():
+        passes.append(1)
+        return batches
+
+    same(quietly(formula, counted), quietly(formula, awkward), tolerance=1e-8)
+    assert len(passes) == 2 + _stream.PASSES  # the first call shows the columns
 
 
 def test_categories_keep_their_order():
