@@ -8,7 +8,7 @@ small arrays keeps one core busy.
 import functools
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 import jax
@@ -20,7 +20,9 @@ S = TypeVar("S")
 # Working arrays should stay in the cache that is next to a core; those of a GPU should fill it.
 IN_CACHE, ON_DEVICE = 2**14, 2**25  # numbers in the arrays of all lanes
 NARROWEST, WIDEST, WIDEST_ON_DEVICE = 8, 256, 2**17  # lanes of a block
-BLOCKS = 4  # one after the other in a call, so that calling costs little beside them
+# Blocks of a call, so that calling costs little beside them: one after the other where each has a loop of its
+# own, or at once.
+BLOCKS, LOOPLESS = 4, 8
 # Many small kernels: XLA's newer emitters take twice as long to compile them, and run no faster.
 QUICK = {"xla_cpu_use_fusion_emitters": False}
 
@@ -38,8 +40,8 @@ def numbers_in(tree: Any) -> int:
 
 
 def lanes_of_a_call(numbers: int) -> int:
-    """Return how many lanes of so many numbers each one call of a program takes."""
-    return width(numbers) * blocks_of_a_call()
+    """Return how many lanes of so many numbers each one call of a program without loops takes."""
+    return width(numbers) * (LOOPLESS if jax.default_backend() == "cpu" else 1)
 
 
 def blocks_of_a_call() -> int:
@@ -62,8 +64,8 @@ def on_threads(work: Callable[[S], T], pieces: Sequence[S], workers: int | None 
 
     When one raises, or the user interrupts, pieces that have not begun are given up.
     """
-    workers = min(_cores() if workers is None else workers, len(pieces))
-    if workers < 2:
+    workers = _cores() if workers is None else workers
+    if min(workers, len(pieces)) < 2:
         return [work(piece) for piece in pieces]
     double = bool(jax.config.read("jax_enable_x64"))
 
@@ -71,11 +73,19 @@ def on_threads(work: Callable[[S], T], pieces: Sequence[S], workers: int | None 
         with jax.enable_x64(double):  # a setting of each thread
             return work(piece)
 
-    pool = ThreadPoolExecutor(workers)
+    begun = [_pool(workers).submit(one, piece) for piece in pieces]
     try:
-        return list(pool.map(one, pieces))
+        return [future.result() for future in begun]
     finally:
-        pool.shutdown(cancel_futures=True)
+        for future in begun:
+            future.cancel()
+        wait(begun)
+
+
+@functools.cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    """Return threads that stay: to start one takes as long as a thousand fits."""
+    return ThreadPoolExecutor(workers, "jaxmixed")
 
 
 def in_lanes(program: Callable[[Any], Any], each: Any, lanes: int, axes: Any = 0) -> Any:
