@@ -26,7 +26,7 @@ from ._start import default_start
 from ._suffstats import SuffStats, conditioned
 from ._types import Array, Theta
 
-ROUNDS = 6  # steps between two gatherings: what a fit needs on average
+ROUNDS = 4  # steps between two gatherings: about what a fit needs, so that few lanes wait for others
 
 
 @functools.cache
