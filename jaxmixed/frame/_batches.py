@@ -1,6 +1,6 @@
 """Very many fits in pieces: memory bounded, progress shown, what is done kept when interrupted.
 
-statistics of B fits -> core.fit_batch -> theta -> Fits (estimates), t_tests (tests of contrasts)
+statistics of B fits -> core.fit_batch -> theta -> Fits (estimates)
 """
 
 import functools
@@ -17,7 +17,6 @@ from tqdm import tqdm
 from jaxmixed import core
 
 from ._errors import InterruptedWarning
-from ._references import by_method
 
 T = TypeVar("T")
 
@@ -55,22 +54,15 @@ def fit_all(stats: core.SuffStats, names: tuple[str, ...], reml: bool, start: np
     """Fit every one of many statistics, of which the leaves called `names` have a leading axis."""
     with jax.enable_x64(True):
         start = None if start is None else np.where(start == 0, OFF_ZERO, start)
-        found = core.fit_batch(stats, axes_of(stats, names), reml, start)
-        beta, se, sdcor, criterion = of_each(_reader(reml), found.theta, stats, names)
+        axes = axes_of(stats, names)
+        found = core.fit_batch(stats, axes, reml, start)
+        beta, se, sdcor, criterion = of_each(_reader(reml), found.theta, stats, axes)
         return Fits(found.theta, beta, se, sdcor, criterion, found.result)
 
 
 def joined(pieces: list[Fits]) -> Fits:
     """Put pieces one after another."""
     return Fits(*(np.concatenate(parts) for parts in zip(*pieces, strict=True)))
-
-
-def t_tests(
-    theta: np.ndarray, stats: core.SuffStats, names: tuple[str, ...], reml: bool, ddf: str, L: np.ndarray
-) -> core.TTest:
-    """Test the contrasts L, shape (r, p), in every fit: arrays of shape (B, r)."""
-    with jax.enable_x64(True):
-        return of_each(_tester(reml, ddf), theta, stats, names, L)
 
 
 def in_pieces(
@@ -127,10 +119,10 @@ def axes_of(stats: core.SuffStats, names: tuple[str, ...]) -> Any:
 
 
 def of_each(
-    program: Callable[..., Any], theta: np.ndarray, stats: core.SuffStats, names: tuple[str, ...], *more: Any
+    program: Callable[..., Any], theta: np.ndarray, stats: core.SuffStats, axes: Any, *more: Any
 ) -> Any:
     """Run a compiled program over fits: theta and their own statistics, then what all have in common."""
-    own, shared = core.separate(stats, axes_of(stats, names))
+    own, shared = core.separate(stats, axes)
     lanes = core.lanes_of_a_call(core.numbers_in(own) // max(len(theta), 1))
     return core.in_lanes(lambda each: program(*each, shared, *more), (theta, own), lanes)
 
@@ -146,13 +138,3 @@ def _reader(reml: bool) -> Callable[..., Any]:
         return found.beta, jnp.sqrt(jnp.diagonal(found.vcov)), sdcor, found.criterion
 
     return jax.jit(jax.vmap(one, in_axes=(0, 0, None)), compiler_options=core.quick())
-
-
-@functools.cache
-def _tester(reml: bool, ddf: str) -> Callable[..., core.TTest]:
-    """Compile the tests of many fits."""
-
-    def one(theta, own, shared, L):
-        return by_method(ddf, theta, eqx.combine(own, shared), reml).t_test(L)
-
-    return jax.jit(jax.vmap(one, in_axes=(0, 0, None, None)), compiler_options=core.quick())

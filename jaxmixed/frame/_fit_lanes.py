@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxmixed import core
 
-from ._batches import axes_of
+from ._batches import axes_of, of_each
 from ._references import by_method
 from ._statistics import DEGENERATE, FLAT, SINGULAR
 
@@ -78,9 +78,7 @@ def fit_lanes(stats: core.SuffStats, names: tuple[str, ...] | None, reml: bool, 
     with jax.enable_x64(True):
         axes = 0 if names is None else axes_of(stats, names)
         found = core.fit_batch(stats, axes, reml)
-        own, shared = core.separate(stats, axes)
-        lanes, program = core.lanes_of_a_call(core.numbers_in(own) // len(found.theta)), _program(reml, ddf)
-        read = core.in_lanes(lambda each: program(*each, shared), (found.theta, own), lanes)
+        read = of_each(_program(reml, ddf), found.theta, stats, axes)
     return Lanes(
         found.theta,
         read.sdcor,

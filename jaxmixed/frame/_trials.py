@@ -17,13 +17,12 @@ import numpy as np
 
 from jaxmixed import core
 
-from ._batches import fit_all, in_pieces, of_each
+from ._batches import axes_of, fit_all, in_pieces, of_each
 from ._hypotheses import Hypotheses
 from ._recipes import drawn
 from ._references import by_method
 from ._scenario import Scenario
-
-SINGULAR = 1e-4  # lme4's isSingular
+from ._statistics import SINGULAR
 
 
 class Trials(NamedTuple):
@@ -87,7 +86,7 @@ def _piece(job: Job, first: int, count: int, ddf: str) -> Trials:
         stats = drawn(recipe, job.key, first, count)
         fits = fit_all(stats, recipe.names, scenario.reml, scenario._truth.theta)
         program = _tester(scenario.reml, ddf)
-        found = of_each(program, fits.theta, stats, recipe.names, L, values, joint)
+        found = of_each(program, fits.theta, stats, axes_of(stats, recipe.names), L, values, joint)
     own = iter(core.t_pvalue(found.statistic[:, p:], found.df[:, p:]).T)
     several = iter([core.f_pvalue(*test) for test in found.joint])
     p_values = [next(own if len(test.matrix) == 1 else several) for test in job.tests]
