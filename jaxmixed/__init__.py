@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from . import core as core, datasets as datasets, plots as plots
+from .core import Iterative as Iterative
 from .frame._bootstrap import Bootstrap as Bootstrap
 from .frame._compare import anova as anova
 from .frame._errors import (

@@ -50,6 +50,7 @@ from ._influence import (
     row_weighted as row_weighted,
     smallest_set as smallest_set,
 )
+from ._iterative import IterativeCrossed as IterativeCrossed
 from ._lanes import (
     in_lanes as in_lanes,
     lanes_of_a_call as lanes_of_a_call,
@@ -64,6 +65,7 @@ from ._leave_out import (
     without as without,
 )
 from ._loglik import loglik as loglik, psi as psi
+from ._monte_carlo import MonteCarlo as MonteCarlo, monte_carlo as monte_carlo
 from ._nested import Nested as Nested, NestedPatterns as NestedPatterns
 from ._newton import RESULTS as RESULTS
 from ._optimal_design import contrast_variance as contrast_variance, wald_power as wald_power
@@ -97,6 +99,7 @@ from ._simulate_stats import (
     sampler as sampler,
     simulate_stats as simulate_stats,
 )
+from ._solver import Iterative as Iterative, Solver as Solver
 from ._stack import Stack as Stack, stack as stack
 from ._structure import Curvature as Curvature, Plan as Plan
 from ._suffstats import (

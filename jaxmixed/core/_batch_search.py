@@ -15,8 +15,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Bool, Float
 
 from ._covariance import Blocks, n_theta
-from ._crossed import Crossed
-from ._fit import EXACT_LIMIT, NEWTON_LIMIT, _vanishing, fit, value_gradient_hessian
+from ._fit import NEWTON_LIMIT, _vanishing, by_information, fit, value_gradient_hessian
 from ._lane_derivatives import evaluate as evaluate_lanes, lane_stats
 from ._lanes import numbers_in, quick
 from ._newton import MAX_ITERATIONS, Evaluation, State, advance, begin
@@ -52,9 +51,7 @@ def program(reml: bool, default: bool, mesh: Mesh) -> Callable[..., jax.Array]:
 def _is_large(batched: SuffStats, shared: SuffStats) -> bool:
     """Tell whether `fit` does something else than Newton steps with an exact Hessian."""
     stats = eqx.combine(jax.tree.map(lambda leaf: leaf[0, ..., 0], batched), shared)
-    structure = stats.structure
-    wide = isinstance(structure, Crossed) and len(structure.A_others) > EXACT_LIMIT
-    return wide or sum(map(n_theta, stats.blocks)) > NEWTON_LIMIT
+    return by_information(stats.structure) or sum(map(n_theta, stats.blocks)) > NEWTON_LIMIT
 
 
 def _whole_fits(batched, states, shared, theta, reml: bool) -> jax.Array:

@@ -5,22 +5,24 @@ an interior minimum; signs are put right afterwards.
 """
 
 import functools
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from ._average_information import value_gradient_information
+from ._average_information import Solvable, value_gradient_information
 from ._covariance import Blocks, is_diagonal, n_theta, positions, rectify
 from ._criterion import conditioned_criterion, criterion_of
 from ._crossed import Crossed
 from ._implicit import minimal_value, minimum
+from ._iterative import IterativeCrossed
 from ._lbfgs import lbfgs
 from ._newton import Evaluation, Minimum, newton
 from ._rotations import moved_factors, moves, n_moves
 from ._start import default_start
+from ._structure import Structure
 from ._suffstats import SuffStats, conditioned, unconditioned
 from ._types import Array, Scalar, Theta, varying_like
 
@@ -115,7 +117,7 @@ def _minimise(stats: SuffStats, reml: bool, start: Theta) -> Minimum:
         return lbfgs(function, start, tolerance=1e-4 * tolerance, vanishing=vanishing)
 
     structure = stats.structure
-    if isinstance(structure, Crossed) and len(structure.A_others) > EXACT_LIMIT:
+    if by_information(structure):
 
         def approximately(theta: Theta) -> Evaluation:
             return value_gradient_information(theta, structure, stats, reml)
@@ -143,6 +145,12 @@ def value_gradient_hessian(theta: Theta, stats: SuffStats, reml: bool) -> Evalua
     entries = jnp.pad(theta, (0, n_moves(stats.blocks) - len(theta)))
     hessian, (at, slope) = jax.jacfwd(gradient, has_aux=True)(entries)
     return at, slope, hessian
+
+
+def by_information(structure: Structure) -> TypeGuard[Solvable]:
+    """Tell whether the exact Hessian costs too much, and average information takes its place."""
+    wide = isinstance(structure, Crossed) and len(structure.A_others) > EXACT_LIMIT
+    return wide or isinstance(structure, IterativeCrossed)
 
 
 def _vanishing(theta: Theta, blocks: tuple[Blocks, ...]) -> Bool[Array, " k"]:

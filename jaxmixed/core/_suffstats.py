@@ -19,8 +19,10 @@ from ._conditioning import Conditioned, condition, condition_response, solve_upp
 from ._covariance import Blocks, pack_all, relative_factors
 from ._crossed_plan import CrossedPlan
 from ._design import Design
+from ._iterative_plan import IterativePlan, is_direct
 from ._nested_plan import NestedPlan, nesting_order
 from ._one_factor_plan import OneFactorPlan
+from ._solver import Iterative, Solver
 from ._structure import Plan, Structure, side_by_side
 from ._types import Array, Scalar, Theta, namespace
 
@@ -61,7 +63,7 @@ class SuffStats(eqx.Module):
         return self.R.shape[0]
 
 
-def suffstats(design: Design) -> SuffStats:
+def suffstats(design: Design, solver: Solver = "auto") -> SuffStats:
     """Return the sufficient statistics of a design, every level kept.
 
     On NumPy arrays this runs at once. On JAX arrays it is differentiable in y, X, z, weights and
@@ -71,6 +73,8 @@ def suffstats(design: Design) -> SuffStats:
     ----------
     design
         Response, fixed-effects matrix of full column rank, and random terms.
+    solver
+        As in `plan`.
 
     Returns
     -------
@@ -88,27 +92,58 @@ def suffstats(design: Design) -> SuffStats:
     (2, 2)
     """
     prepared = condition(design)
-    return assemble(prepared, plan(prepared), design.y, compress=False)
+    return assemble(prepared, plan(prepared, solver), design.y, compress=False)
 
 
-def compress(design: Design) -> SuffStats:
+def compress(design: Design, solver: Solver = "auto") -> SuffStats:
     """Return the smallest sufficient statistics of a design: levels that repeat a pattern are merged.
 
     Enough for `criterion` and `fit`; `ranef` needs `suffstats`.
     """
     prepared = condition(design)
-    return assemble(prepared, plan(prepared), design.y, compress=True)
+    return assemble(prepared, plan(prepared, solver), design.y, compress=True)
 
 
-def plan(prepared: Conditioned) -> Plan:
-    """Choose the arrangement: one factor, nested factors, or crossed factors."""
+def plan(prepared: Conditioned, solver: Solver = "auto") -> Plan:
+    """Choose the arrangement: one factor, nested factors, or crossed factors.
+
+    Parameters
+    ----------
+    prepared
+        `condition(design)`.
+    solver
+        How crossed factors are solved for. `"direct"`: a dense matrix over the levels of all factors but the
+        largest is factored. `"iterative"`, or an `Iterative` with its options: by conjugate gradients, with a
+        Monte Carlo error that `monte_carlo` reports. `"auto"` (default): directly, as long as there are at
+        most `DIRECT` such levels and memory for their matrix.
+
+    Raises
+    ------
+    ValueError
+        If the design has no random term, if a direct solution does not fit into memory, or if an iterative
+        one is asked for though no factors are crossed.
+    """
     terms = prepared.terms
     if not terms:
         raise ValueError("A mixed model needs at least one random term; the design has none.")
+    order = (0,) if len(terms) == 1 else nesting_order(terms)
+    if solver not in ("auto", "direct", "iterative") and not isinstance(solver, Iterative):
+        raise ValueError(
+            f"solver is {solver!r}; expected 'auto', 'direct', 'iterative' or Iterative(probes=, seed=)."
+        )
+    if order is None:
+        if solver == "direct" or (solver == "auto" and is_direct(terms)):
+            return CrossedPlan.build(terms)
+        options = solver if isinstance(solver, Iterative) else Iterative()
+        return IterativePlan.build(terms, options.probes, options.seed)
+    if solver not in ("auto", "direct"):
+        raise ValueError(
+            f"solver is {solver!r}, which is for crossed factors; the design has "
+            f"{'one factor' if len(terms) == 1 else 'nested factors'}, solved at once: leave solver out."
+        )
     if len(terms) == 1:
         return OneFactorPlan.build(terms[0], prepared.Q.shape[1] + 1)
-    order = nesting_order(terms)
-    return CrossedPlan.build(terms) if order is None else NestedPlan.build(terms, order)
+    return NestedPlan.build(terms, order)
 
 
 def assemble(prepared: Conditioned, plan: Plan, y: Float[Array, " n"], *, compress: bool) -> SuffStats:

@@ -60,6 +60,10 @@ class FittedModel:
         return core.variance_parameters(self.theta, self.stats, self.reml, self._curvature)
 
     @cached_property
+    def _monte_carlo(self) -> core.MonteCarlo:
+        return core.monte_carlo(self.optimum, self.stats, self.reml)
+
+    @cached_property
     def _references(self) -> dict[str, core.Reference]:
         return {}
 

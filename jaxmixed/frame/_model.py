@@ -9,6 +9,7 @@ from jaxmixed import core
 
 from ._check import check_reml
 from ._data import model_frame
+from ._errors import DataError
 from ._result import LmerResult, fit_response
 from ._stream import stream_frame
 from ._stream_open import open_stream
@@ -21,6 +22,7 @@ def lmer(
     weights: Any = None,
     offset: Any = None,
     context: Mapping[str, Any] | None = None,
+    solver: core.Solver = "auto",
 ) -> LmerResult:
     """Fit a linear mixed model by restricted maximum likelihood (REML) or maximum likelihood.
 
@@ -44,6 +46,11 @@ def lmer(
         Known part of the mean: a column name, or one number a row.
     context
         Further variables and functions that the formula uses.
+    solver
+        How crossed grouping factors are solved for. `"direct"` factors a dense matrix over the levels of all
+        factors but the largest. `"iterative"` forms no such matrix; its estimates have a Monte Carlo error,
+        which the summary and `monte_carlo` report. `jm.Iterative(probes=..., seed=...)` sets its options.
+        `"auto"` is direct up to 10,000 such levels.
 
     Returns
     -------
@@ -92,4 +99,8 @@ def lmer(
     for array in jax.tree.leaves(frame.design):
         array.setflags(write=False)
     conditioned = core.condition(frame.design)
-    return fit_response(frame, frame.design.y, conditioned, core.plan(conditioned), reml, offset)
+    try:
+        plan = core.plan(conditioned, solver)
+    except ValueError as error:
+        raise DataError(str(error)) from None
+    return fit_response(frame, frame.design.y, conditioned, plan, reml, offset)

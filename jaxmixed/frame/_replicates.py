@@ -54,7 +54,9 @@ def _recipe(fit: FittedModel, kind: str) -> Recipe:
     if kind == "case":
         return _cases(fit)
     if kind == "parametric":
-        if isinstance(fit.stats.structure, core.Crossed):  # whose responses are drawn row by row
+        if isinstance(
+            fit.stats.structure, core.Crossed | core.IterativeCrossed
+        ):  # whose responses are drawn row by row
             require_rows(fit.frame, "A bootstrap of crossed factors")
         found = fit._estimates
         return parametric(fit.theta, found.beta, found.sigma, _rows(fit))
@@ -92,7 +94,7 @@ def _resampled(fit: FittedModel):
 
 
 def _turned_over(fit: FittedModel):
-    if isinstance(fit.stats.structure, core.Crossed):
+    if isinstance(fit.stats.structure, core.Crossed | core.IterativeCrossed):
         raise DataError(
             "The grouping factors are crossed, so that no clusters are independent of one another; expected "
             "nested factors for the wild bootstrap, so use kind='parametric' or 'residual'."

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ._html import html_table
+from ._monte_carlo import iterative, worst
 from ._references import TITLES
 from ._tidy import coefficients
 
@@ -94,6 +95,16 @@ def _facts(fit: LmerResult) -> tuple[tuple[str, str], ...]:
     steps = int(fit.optimum.steps)
     ending = "converged" if fit.converged else "not converged"
     facts.append(("Optimiser", f"{ending}, {steps} step{'s' if steps > 1 else ''}"))
+    solver = iterative(fit)
+    if solver is not None:
+        error = fit._monte_carlo
+        facts.append(
+            (
+                "Solver",
+                f"iterative, {solver.n_probes} probes; Monte Carlo error of the criterion "
+                f"{float(error.criterion):.2g}, of theta at most {worst(fit):.2g} standard errors",
+            )
+        )
     return tuple(facts)
 
 

@@ -1,0 +1,91 @@
+"""Laying out crossed factors for iterative methods: which levels meet, and where solving is hard."""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import jax.numpy as jnp
+from jaxtyping import Float
+
+from ._design import RandomTerm
+from ._host import on_host
+from ._iterative import IterativeCrossed
+from ._krylov import Columns, solve
+from ._meetings import Meetings
+from ._probes import orthonormal, signs
+from ._products import level_products
+from ._scaled_schur import Crossings, scaled_schur
+from ._structure import Plan, Products
+from ._types import Array, segment_sum
+
+DIRECT = 10_000  # random effects of all factors but the largest: factoring their matrix takes about a minute
+SOUGHT = 4  # directions besides those of the columns of z
+ROUNDS = 2  # of inverse iteration, which makes what stands out stand out more
+
+
+def is_direct(terms: tuple[RandomTerm, ...]) -> bool:
+    """Tell whether crossed factors are better solved for directly: there are few levels but the largest's."""
+    levels = sorted(term.n_levels * term.z.shape[1] for term in terms)
+    return sum(levels[:-1]) <= DIRECT
+
+
+@dataclass(frozen=True)
+class IterativePlan(Plan):
+    """The part of the cross products of crossed factors that does not depend on [X y]."""
+
+    terms: tuple[RandomTerm, ...]
+    crossings: Crossings
+    known: Columns
+    order: tuple[int, ...]
+    n_probes: int
+    seed: int
+
+    @classmethod
+    def build(cls, terms: tuple[RandomTerm, ...], n_probes: int, seed: int) -> "IterativePlan":
+        """Lay out the factors, the one with most levels eliminated."""
+        order = tuple(sorted(range(len(terms)), key=lambda t: -terms[t].n_levels))
+        own, *others = (terms[t] for t in order)
+        pairs = tuple(combinations(range(len(others)), 2))
+        crossings = Crossings(
+            _own_products(own),
+            tuple(_own_products(term) for term in others),
+            tuple(Meetings.build(own, term) for term in others),
+            tuple(Meetings.build(others[s], others[t]) for s, t in pairs),
+            pairs,
+        )
+        return cls(terms, crossings, outlying(crossings, seed), order, n_probes, seed)
+
+    def products(self, V: Float[Array, "n m"]) -> Products:
+        in_order = (self.terms[t] for t in self.order)
+        return tuple(level_products(term.z, term.codes, term.n_levels, V) for term in in_order)
+
+    def levels(self, products: Products) -> IterativeCrossed:
+        B, *others = products
+        return IterativeCrossed(
+            self.crossings, B, tuple(others), self.known, self.order, self.n_probes, self.seed
+        )
+
+
+def _own_products(term: RandomTerm) -> Float[Array, "J q q"]:
+    return segment_sum(term.z[:, :, None] * term.z[:, None, :], term.codes, term.n_levels)
+
+
+@on_host
+def outlying(crossings: Crossings, seed: int) -> Columns:
+    """Return directions u in which S_oo is far from its own blocks, roughly: where u'S_oo u is small.
+
+    By inverse iteration at Lambda = I, from what is common to all levels and some directions at random. Which
+    they are depends little on Lambda, and no result but the size of the Monte Carlo error on them.
+    """
+    sizes, dtype = crossings.sizes, crossings.A.dtype
+    columns = crossings.A.shape[1], *(q for _, q in sizes)
+    _, B, turned = scaled_schur(crossings, [jnp.eye(q, dtype=dtype) for q in columns])
+    first, x = 0, []
+    for L, random in zip(turned, signs(sizes, SOUGHT, seed + 2, dtype), strict=True):
+        q = L.shape[1]
+        common = jnp.pad(L, ((0, 0), (0, 0), (first, sum(columns[1:]) - first - q)))
+        x.append(jnp.concatenate([common, random], axis=2))
+        first += q
+    x = tuple(x)
+    for _ in range(ROUNDS):
+        x, _ = solve(B, orthonormal(x))
+    return B.effects(orthonormal(x))
