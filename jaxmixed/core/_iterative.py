@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ._host import on_host
 from ._iterative_curvature import iterative_curvature
@@ -57,9 +57,9 @@ class IterativeCrossed(Levels):
     B: Float[Array, "J q c"]
     B_others: Columns
     known: Columns  # directions in which the Schur complement is far from its own blocks
+    seed: Int[Array, ""]  # of the signs
     order: tuple[int, ...] = eqx.field(static=True)  # terms of the design, the eliminated one first
     n_probes: int = eqx.field(static=True)
-    seed: int = eqx.field(static=True)
 
     @on_host
     def between(self) -> tuple[Between, ...]:

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from itertools import combinations
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Float
+import numpy as np
+from jaxtyping import Float, Int
 
 from ._design import RandomTerm
 from ._host import on_host
@@ -37,7 +39,7 @@ class IterativePlan(Plan):
     known: Columns
     order: tuple[int, ...]
     n_probes: int
-    seed: int
+    seed: Int[np.ndarray, ""]
 
     @classmethod
     def build(cls, terms: tuple[RandomTerm, ...], n_probes: int, seed: int) -> "IterativePlan":
@@ -52,7 +54,9 @@ class IterativePlan(Plan):
             tuple(Meetings.build(others[s], others[t]) for s, t in pairs),
             pairs,
         )
-        return cls(terms, crossings, outlying(crossings, seed), order, n_probes, seed)
+        drawn = np.asarray(seed, np.int32)
+        known = outlying(crossings, drawn, np.zeros(SOUGHT))
+        return cls(terms, crossings, known, order, n_probes, drawn)
 
     def products(self, V: Float[Array, "n m"]) -> Products:
         in_order = (self.terms[t] for t in self.order)
@@ -61,7 +65,7 @@ class IterativePlan(Plan):
     def levels(self, products: Products) -> IterativeCrossed:
         B, *others = products
         return IterativeCrossed(
-            self.crossings, B, tuple(others), self.known, self.order, self.n_probes, self.seed
+            self.crossings, B, tuple(others), self.known, self.seed, self.order, self.n_probes
         )
 
 
@@ -70,17 +74,18 @@ def _own_products(term: RandomTerm) -> Float[Array, "J q q"]:
 
 
 @on_host
-def outlying(crossings: Crossings, seed: int) -> Columns:
+def outlying(crossings: Crossings, seed: Int[Array, ""], sought: Float[Array, " r"]) -> Columns:
     """Return directions u in which S_oo is far from its own blocks, roughly: where u'S_oo u is small.
 
-    By inverse iteration at Lambda = I, from what is common to all levels and some directions at random. Which
-    they are depends little on Lambda, and no result but the size of the Monte Carlo error on them.
+    By inverse iteration at Lambda = I, from what is common to all levels and as many directions at random as
+    `sought` is long. Which they are depends little on Lambda, and no result but the size of the Monte Carlo
+    error depends on them.
     """
     sizes, dtype = crossings.sizes, crossings.A.dtype
     columns = crossings.A.shape[1], *(q for _, q in sizes)
     _, B, turned = scaled_schur(crossings, [jnp.eye(q, dtype=dtype) for q in columns])
     first, x = 0, []
-    for L, random in zip(turned, signs(sizes, SOUGHT, seed + 2, dtype), strict=True):
+    for L, random in zip(turned, signs(sizes, len(sought), seed + 2, dtype), strict=True):
         q = L.shape[1]
         common = jnp.pad(L, ((0, 0), (0, 0), (first, sum(columns[1:]) - first - q)))
         x.append(jnp.concatenate([common, random], axis=2))
@@ -88,4 +93,4 @@ def outlying(crossings: Crossings, seed: int) -> Columns:
     x = tuple(x)
     for _ in range(ROUNDS):
         x, _ = solve(B, orthonormal(x))
-    return B.effects(orthonormal(x))
+    return jax.lax.stop_gradient(B.effects(orthonormal(x)))

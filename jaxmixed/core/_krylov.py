@@ -16,11 +16,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Float, Int
 
 from ._types import Array
 
 Columns = tuple[Float[Array, "J q m"], ...]
+Operator = Callable[[Columns], Columns]
 
 MAX_STEPS = 1000
 TOLERANCE = 1e-8  # of the residual, relative to the column; float32 reaches 1e-5
@@ -58,15 +60,65 @@ def dot(x: Columns, y: Columns) -> Float[Array, " m"]:
     return jnp.stack([(a * b).sum((0, 1)) for a, b in zip(x, y, strict=True)]).sum(0)
 
 
-def solve(apply: Callable[[Columns], Columns], w: Columns) -> tuple[Columns, Krylov]:
+def solve(B: Operator, w: Columns) -> tuple[Columns, Krylov]:
     """Return B^-1 w for a symmetric positive definite B, and how it was reached.
 
-    Differentiable in whatever `apply` closes over, and in w, to any order; `Krylov` counts as constant.
+    B is a pytree that multiplies columns when called. x is differentiable in its leaves and in w, to any
+    order, by d x = B^-1(dw - dB x); `Krylov` counts as constant.
     """
-    return jax.lax.custom_linear_solve(apply, w, _conjugate_gradients, symmetric=True, has_aux=True)
+    x, krylov = _conjugate_gradients(*jax.lax.stop_gradient((B, w)))
+    return _solution(x, B, w), krylov
 
 
-def _conjugate_gradients(apply, w):
+@jax.custom_jvp
+def _solution(x, B, w):
+    return x
+
+
+def _solution_rule(primals, tangents):
+    (x, B, w), (_, d_B, dw) = primals, tangents
+    x = _solution(x, B, w)
+    moved = moved_by(B, d_B, x)
+    right = [] if is_constant(dw) else [dw]
+    right += [] if moved is None else [tuple(-part for part in moved)]
+    if not right:
+        return x, jax.tree.map(jnp.zeros_like, x)
+    total = tuple(sum(parts) for parts in zip(*right, strict=True))
+    return x, jax.lax.custom_linear_solve(
+        B, total, lambda B, w: _conjugate_gradients(B, w)[0], symmetric=True
+    )
+
+
+def _solved(B, w):
+    return _conjugate_gradients(B, w)[0]
+
+
+_solution.defjvp(_solution_rule, symbolic_zeros=True)
+
+
+def is_constant(tangent: Columns) -> bool:
+    """Tell whether a tangent, as a rule with symbolic zeros is given it, is zero throughout."""
+    return all(isinstance(part, SymbolicZero) for part in tangent)
+
+
+def moved_by(B: Operator, d_B: Operator, x: Columns) -> Columns | None:
+    """Return dB x, or None if nothing of B moves; tangents of B are those of a rule with symbolic zeros."""
+    primals, tree = jax.tree.flatten(B)
+    tangents = jax.tree.leaves(d_B, is_leaf=lambda leaf: isinstance(leaf, SymbolicZero))
+    moving = [i for i, d in enumerate(tangents) if not isinstance(d, SymbolicZero)]
+    moving = [i for i in moving if jnp.issubdtype(primals[i].dtype, jnp.inexact)]
+    if not moving:
+        return None
+
+    def product(*leaves):
+        inside = dict(zip(moving, leaves, strict=True))
+        return tree.unflatten([inside.get(i, leaf) for i, leaf in enumerate(primals)])(x)
+
+    _, moved = jax.jvp(product, [primals[i] for i in moving], [tangents[i] for i in moving])
+    return moved
+
+
+def _conjugate_gradients(B, w):
     dtype, m = w[0].dtype, w[0].shape[2]
     tolerance = max(TOLERANCE, 100 * float(jnp.finfo(dtype).eps))
     size = dot(w, w)
@@ -78,7 +130,7 @@ def _conjugate_gradients(apply, w):
 
     def advance(state):
         step, x, r, p, rr, carried, diagonal, beside, active = state
-        q = apply(p)
+        q = B(p)
         a = jnp.where(active, rr / jnp.where(active, dot(p, q), 1), 0)
         x = jax.tree.map(lambda x, p: x + a * p, x, p)
         r = jax.tree.map(lambda r, q: r - a * q, r, q)

@@ -14,10 +14,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.custom_derivatives import SymbolicZero
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from ._krylov import Columns, Krylov, dot, log_quadrature
+from ._krylov import Columns, Krylov, dot, is_constant, log_quadrature, moved_by
 from ._scaled_schur import ScaledSchur
 from ._types import Array
 
@@ -39,7 +38,7 @@ class Probes(NamedTuple):
     weights: Float[Array, " s"]
 
 
-def signs(sizes: tuple[tuple[int, int], ...], n: int, seed: int, dtype) -> Columns:
+def signs(sizes: tuple[tuple[int, int], ...], n: int, seed: Int[Array, ""], dtype) -> Columns:
     """Draw n columns of independent signs, one array (J, q, n) a factor."""
     keys = jax.random.split(jax.random.key(seed), len(sizes))
     return tuple(
@@ -107,7 +106,7 @@ def _gram_rule(primals, tangents):
     (B, w, x), (d_B, dw, _) = primals, tangents
     moved = moved_by(B, d_B, x)
     tangent = jnp.zeros_like(gram(B, w, x)) if moved is None else -between(x, moved)
-    if not any(isinstance(d, SymbolicZero) for d in dw):
+    if not is_constant(dw):
         cross = between(dw, x)
         tangent = tangent + cross + cross.T
     return gram(B, w, x), tangent
@@ -119,20 +118,3 @@ gram.defjvp(_gram_rule, symbolic_zeros=True)
 def between(x: Columns, y: Columns) -> Float[Array, "a b"]:
     """Return x'y."""
     return jnp.stack([jnp.einsum("jqa,jqb->ab", a, b) for a, b in zip(x, y, strict=True)]).sum(0)
-
-
-def moved_by(B: ScaledSchur, d_B: ScaledSchur, x: Columns) -> Columns | None:
-    """Return dB x, or None if nothing of B moves."""
-    primals, tree = jax.tree.flatten(B)
-    tangents = jax.tree.leaves(d_B, is_leaf=lambda leaf: isinstance(leaf, SymbolicZero))
-    moving = [i for i, d in enumerate(tangents) if not isinstance(d, SymbolicZero)]
-    moving = [i for i in moving if jnp.issubdtype(primals[i].dtype, jnp.inexact)]
-    if not moving:
-        return None
-
-    def product(*leaves):
-        inside = dict(zip(moving, leaves, strict=True))
-        return tree.unflatten([inside.get(i, leaf) for i, leaf in enumerate(primals)])(x)
-
-    _, moved = jax.jvp(product, [primals[i] for i in moving], [tangents[i] for i in moving])
-    return moved

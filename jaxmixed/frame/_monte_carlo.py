@@ -43,7 +43,7 @@ def monte_carlo_table(fit: FittedModel) -> pd.DataFrame:
         index=pd.Index(parameter_labels(fit.frame, "sdcor")[0], name="parameter"),
     )
     table.attrs["criterion"] = float(error.criterion)
-    table.attrs["probes"], table.attrs["seed"] = structure.n_probes, structure.seed
+    table.attrs["probes"], table.attrs["seed"] = structure.n_probes, int(structure.seed)
     table.attrs["residual"], table.attrs["steps"] = float(error.residual), int(error.steps)
     return table
 
