@@ -15,14 +15,17 @@ T = TypeVar("T")
 
 
 def on_host(function: Callable[P, T]) -> Callable[P, T]:
-    """Let a function of JAX arrays take NumPy arrays too: compiled, in their precision, NumPy coming back."""
+    """Let a function of JAX arrays take NumPy arrays too: compiled, in their precision, NumPy coming back.
+
+    Where the two are mixed, all become JAX's.
+    """
     compiled = jax.jit(function)
 
     @functools.wraps(function)
     def either(*args: P.args, **kwargs: P.kwargs) -> T:
         leaves = jax.tree.leaves((args, kwargs))
         if namespace(*leaves) is jnp:
-            return function(*args, **kwargs)
+            return function(*jax.tree.map(jnp.asarray, args), **kwargs)
         double = any(leaf.dtype == np.float64 for leaf in leaves if isinstance(leaf, np.ndarray | np.generic))
         with jax.enable_x64(double):
             return jax.tree.map(np.asarray, compiled(*args, **kwargs))

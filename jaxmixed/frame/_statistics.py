@@ -98,7 +98,7 @@ class FitStatistics(FittedModel):
         >>> import jaxmixed as jm
         >>> penicillin = jm.datasets.load("Penicillin")
         >>> fit = jm.lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", penicillin, solver="iterative")
-        >>> (fit.monte_carlo()["ratio"] < 0.1).all()
+        >>> bool((fit.monte_carlo()["ratio"] < 0.1).all())
         True
         """
         return monte_carlo_table(self)
