@@ -11,13 +11,15 @@ G = sum_j F_j - T_j, and two of them by
     S_E = -sum_j R_j'E R_j,     (m_E, .) = S_E v,     s_E = v'S_E v,     P = S_XX^-1.
 
 dPsi / dLambda_rx = e_r lambda_x' + lambda_x e_r', with lambda_x the columns of Lambda, makes these the
-derivatives in the entries of Lambda.
+derivatives in the entries of Lambda. Only the sums of F_j and T_j, of products of their elements, and of
+products of the elements of R_j go over the levels; Lambda is multiplied in when they are taken.
 
 Small axes stand first and lanes last, levels beside them, so that every operation runs over long rows: small
-matrices one after the other, copied and multiplied by a library, take two to three times as long.
+matrices one after the other, copied and multiplied by a library, take several times as long.
 """
 
 import functools
+import itertools
 import operator
 from typing import Any, NamedTuple
 
@@ -37,17 +39,32 @@ Lanes = Float[jax.Array, "*small U L"]  # U levels or patterns (or one axis of l
 
 
 def contract(subscripts: str, *arrays: Lanes) -> Lanes:
-    """Return `einsum` over small axes, all others running along, as sums of products."""
+    """Return `einsum` over small axes, all others running along, written out term by term.
+
+    Reductions over leading axes would go to a library, which copies what it reads.
+    """
     before, output = subscripts.split("->")
-    letters = output + "".join(sorted(set(before) - set(output) - {","}))
+    owns = before.split(",")
+    sizes = {letter: n for own, a in zip(owns, arrays, strict=True) for letter, n in zip(own, a.shape)}
+    summed = sorted(sizes.keys() - set(output))
 
-    def spread(array, own):
-        order = sorted(range(len(own)), key=lambda axis: letters.index(own[axis]))
-        array = jnp.transpose(array, [*order, len(own), len(own) + 1])
-        return jnp.expand_dims(array, [axis for axis, letter in enumerate(letters) if letter not in own])
+    def spread(array: Lanes, own: str, at: dict[str, int]) -> Lanes:
+        """Take an element along the axes that are summed, and put the others where the output has them."""
+        array = array[tuple(at.get(letter, slice(None)) for letter in own)]
+        left = [letter for letter in own if letter not in at]
+        order = sorted(range(len(left)), key=lambda axis: output.index(left[axis]))
+        array = jnp.transpose(array, [*order, len(left), len(left) + 1])
+        return jnp.expand_dims(array, [axis for axis, letter in enumerate(output) if letter not in left])
 
-    terms = [spread(a, own) for a, own in zip(arrays, before.split(","), strict=True)]
-    return functools.reduce(operator.mul, terms).sum(range(len(output), len(letters)))
+    def term(at: dict[str, int]) -> Lanes:
+        return functools.reduce(operator.mul, [spread(a, own, at) for a, own in zip(arrays, owns, strict=True)])
+
+    places = itertools.product(*(range(sizes[letter]) for letter in summed))
+    terms = [term(dict(zip(summed, place, strict=True))) for place in places]
+    if terms:
+        return functools.reduce(operator.add, terms)
+    along = np.broadcast_shapes(*(a.shape[-2:] for a in arrays))
+    return jnp.zeros((*(sizes[letter] for letter in output), *along), arrays[0].dtype)
 
 
 class ByLevel(NamedTuple):
@@ -59,10 +76,11 @@ class ByLevel(NamedTuple):
         """Return sum_j B_j'K_jB_j."""
         return _over_levels(contract("ic,id->cd", self.B, contract("ij,jd->id", K, self.B)))
 
-    def slopes(self, W: Lanes, L: Lanes) -> Lanes:
-        """Return sum_j R_j'e_r lambda_x'R_j, shape (q, q, c, c, 1, L)."""
+    def pairs(self, W: Lanes) -> Lanes:
+        """Return the sums of products of two elements of R_j, shape (q, c, q, c, 1, L)."""
         R = contract("ab,bc->ac", W, self.B)
-        return _over_levels(contract("rc,xd->rxcd", R, contract("bx,bd->xd", L, R)))
+        shape = R.shape[:2]
+        return _sums_of_products(R.reshape(-1, *R.shape[2:])).reshape(*shape, *shape, 1, -1)
 
     def within(self, W: Lanes, N: Lanes) -> Lanes:
         """Return T_j."""
@@ -79,10 +97,9 @@ class ByPattern(NamedTuple):
         """Return sum_u <K_u, G_u>."""
         return _over_levels(contract("ij,ijcd->cd", K, self.G))
 
-    def slopes(self, W: Lanes, L: Lanes) -> Lanes:
-        """Return sum_u <W_u'e_r lambda_x'W_u, G_u>."""
-        along = contract("ri,xj->rxij", W, contract("bx,bj->xj", L, W))
-        return _over_levels(contract("rxij,ijcd->rxcd", along, self.G))
+    def pairs(self, W: Lanes) -> Lanes:
+        """Return the sums of products of two elements of R_j."""
+        return _over_levels(contract("ai,icbd->acbd", W, contract("bj,ijcd->icbd", W, self.G)))
 
     def within(self, W: Lanes, N: Lanes) -> Lanes:
         """Return the sum of T_j over the levels of each pattern."""
@@ -146,7 +163,7 @@ def evaluate(theta: Float[jax.Array, "k L"], stats: LaneStats, blocks: Blocks, r
     if reml:
         value = value + log_XX
         N = N.at[:p, :p].add(P)
-    T, half = stats.products.within(W, N), stats.products.slopes(W, L)
+    T, half = stats.products.within(W, N), contract("rcbd,bx->rxcd", stats.products.pairs(W), L)
     S = _picked(-(half + half.swapaxes(2, 3)), blocks)
     gradient, hessian = _along(L, F, T, stats.counts, blocks)
     hessian = hessian - _through_profile(S, v, P, pwrss, weight, reml)
@@ -165,12 +182,12 @@ def _eliminated(L: Lanes, A: Lanes) -> tuple[Lanes, Lanes, Lanes, Lanes]:
 def _along(L: Lanes, F: Lanes, T: Lanes, counts: Lanes, blocks: Blocks) -> tuple[Lanes, Lanes]:
     """Return the derivatives of the criterion but for what S does twice."""
     Q, G = 2 * T - counts * F, _over_levels(counts * F - T)
-    FL, QL = contract("ab,bx->ax", F, L), contract("ab,bx->ax", Q, L)
-    LFL, LQL = contract("ax,ay->xy", L, FL), contract("ax,ay->xy", L, QL)
-    across = contract("sx,ry->rxsy", FL, QL) + contract("ry,sx->rxsy", FL, QL)
-    within = contract("xy,rs->rxsy", LFL, Q) + contract("rs,xy->rxsy", F, LQL)
+    FQ = _over_levels(contract("ab,cd->abcd", F, Q))
+    FQ = FQ + jnp.moveaxis(FQ, (2, 3), (0, 1))
+    both = jnp.moveaxis(FQ, (0, 1, 2, 3), (2, 1, 0, 3)) + jnp.moveaxis(FQ, (1, 2), (2, 1))
     same = jnp.eye(len(L), dtype=L.dtype)[..., None, None]
-    whole = _over_levels(across + within) + 2 * contract("rs,xy->rxsy", G, same)
+    whole = contract("rbsy,bx->rxsy", contract("rbsd,dy->rbsy", both, L), L)
+    whole = whole + 2 * contract("rs,xy->rxsy", G, same)
     return _picked(2 * contract("ab,bx->ax", G, L), blocks), _picked_pairs(whole, blocks)
 
 
@@ -196,6 +213,16 @@ def _picked(matrix: Lanes, blocks: Blocks) -> Lanes:
 
 def _picked_pairs(whole: Lanes, blocks: Blocks) -> Lanes:
     return _picked(jnp.moveaxis(_picked(whole, blocks), 0, 2), blocks).swapaxes(0, 1)
+
+
+def _sums_of_products(rows: Lanes) -> Lanes:
+    """Return the sums over levels of products of any two rows, shape (m, m, 1, L)."""
+    m = len(rows)
+    first, second = np.triu_indices(m)
+    place = np.zeros((m, m), int)
+    place[first, second] = place[second, first] = np.arange(len(first))
+    products = [rows[i] * rows[k] for i, k in zip(first, second, strict=True)]
+    return _over_levels(jnp.stack(products))[place]
 
 
 def _over_levels(lanes: Lanes) -> Lanes:
