@@ -70,6 +70,7 @@ from ._nested import Nested as Nested, NestedPatterns as NestedPatterns
 from ._newton import RESULTS as RESULTS
 from ._optimal_design import contrast_variance as contrast_variance, wald_power as wald_power
 from ._predict import RowEffects as RowEffects, predict as predict
+from ._processes import over_processes as over_processes, own_devices as own_devices
 from ._profile import AT_END as AT_END, FOUND as FOUND, Point as Point, profile_point as profile_point
 from ._ranef import RandomEffects as RandomEffects, ranef as ranef, ranef_modes as ranef_modes
 from ._reference import (

@@ -12,7 +12,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -20,6 +19,7 @@ from ._batch_search import program as program_of, state_size
 from ._covariance import Blocks, basis, n_theta, positions
 from ._fit import Fit
 from ._lanes import blocks_of_a_call, numbers_in, on_threads, power_of_two, width
+from ._processes import over_processes, own_devices
 from ._rotations import n_moves
 from ._suffstats import SuffStats
 from ._types import Array, Theta
@@ -58,7 +58,8 @@ def fit_batch(
         Number of fits that one call of the compiled program takes, to bound memory. By default as many
         as the cache of a core holds the statistics of, several times over.
     mesh
-        Devices that share the fits; by default all of this process.
+        Devices that share the fits; by default all of this process. If they belong to several processes, each
+        must call this function with the same arguments; each fits a part, and all return the whole.
 
     Returns
     -------
@@ -70,7 +71,7 @@ def fit_batch(
     Raises
     ------
     ValueError
-        If no leaf has a leading axis, or the axes differ in length.
+        If no leaf has a leading axis, or the axes differ in length; or if this process has no part in `mesh`.
 
     Notes
     -----
@@ -94,19 +95,36 @@ def fit_batch(
     """
     batched, shared = separate(stats, axes)
     size = len(jax.tree.leaves(batched)[0])
-    k = sum(map(n_theta, stats.blocks))
-    mesh = Mesh(np.array(jax.local_devices()), ("fits",)) if mesh is None else mesh
-    lanes_wide, blocks = _arrangement(batched, size, chunk, mesh.size)
-    program = program_of(reml, theta is None, mesh)
-    at_once = blocks * lanes_wide
-    shared, start = jax.tree.map(jnp.asarray, (shared, np.zeros(k) if theta is None else theta))
 
-    def proceed(lanes: np.ndarray) -> None:
+    def part(first: int, count: int, mesh: Mesh) -> Fit:
+        own = jax.tree.map(lambda leaf: leaf[first : first + count], batched)
+        return _on_devices(own, shared, reml, theta, chunk, mesh)
+
+    return over_processes(part, size, own_devices() if mesh is None else mesh)
+
+
+def _on_devices(
+    batched: SuffStats, shared: SuffStats, reml: bool, theta: Theta | None, chunk: int | None, mesh: Mesh
+) -> Fit:
+    """Fit all, given what each has of its own and what is shared, on devices of this process."""
+    size, stats = len(jax.tree.leaves(batched)[0]), eqx.combine(batched, shared)
+    k = sum(map(n_theta, stats.blocks))
+    lanes_wide, blocks = _arrangement(batched, size, chunk)
+    program = program_of(reml, theta is None)
+    at_once = blocks * lanes_wide
+    # The same program on each device: one sharded among several would be another, and round otherwise.
+    devices = list(mesh.devices.flat)
+    common = shared, np.zeros(k) if theta is None else theta
+    on_each = [jax.device_put(common, device) for device in devices]
+
+    def proceed(piece: tuple[int, np.ndarray]) -> None:
+        number, lanes = piece
+        at = number % len(devices)
         index = np.full(at_once, size)
         index[: len(lanes)] = lanes
         states = in_blocks(rows[index])
         own = jax.tree.map(lambda leaf: in_blocks(leaf[np.minimum(index, size - 1)]), batched)
-        found = np.asarray(program(own, states, shared, start))
+        found = np.asarray(program(*jax.device_put((own, states), devices[at]), *on_each[at]))
         rows[lanes] = found.swapaxes(1, 2).reshape(at_once, -1)[: len(lanes)]
 
     def in_blocks(leaf: np.ndarray) -> np.ndarray:
@@ -119,7 +137,7 @@ def fit_batch(
     waiting = np.arange(size)
     while len(waiting):
         pieces = np.split(waiting, np.arange(at_once, len(waiting), at_once))
-        on_threads(proceed, pieces, None if mesh.size == 1 else 1)
+        on_threads(proceed, list(enumerate(pieces)), None if len(devices) == 1 else len(devices))
         waiting = waiting[rows[waiting, -1] == 0]
     return _as_fit(rows[:-1], stats)
 
@@ -147,13 +165,13 @@ def separate(stats: SuffStats, axes: Any) -> tuple[SuffStats, SuffStats]:
     return batched, shared
 
 
-def _arrangement(batched: SuffStats, size: int, chunk: int | None, devices: int) -> tuple[int, int]:
+def _arrangement(batched: SuffStats, size: int, chunk: int | None) -> tuple[int, int]:
     """Return the number of lanes of a block, a power of two, and of blocks of a call."""
     lanes = width(numbers_in(batched) // size)
     if chunk is None:
-        return lanes, devices * blocks_of_a_call()
+        return lanes, blocks_of_a_call()
     lanes = min(lanes, power_of_two(chunk))
-    return lanes, devices * max(1, chunk // (lanes * devices))
+    return lanes, max(1, chunk // lanes)
 
 
 def _as_fit(rows: np.ndarray, stats: SuffStats) -> Fit:

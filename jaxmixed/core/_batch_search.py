@@ -11,14 +11,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Bool, Float
 
 from ._covariance import Blocks, n_theta
 from ._fit import NEWTON_LIMIT, _vanishing, by_information, fit, value_gradient_hessian
 from ._lane_derivatives import evaluate as evaluate_lanes, lane_stats
 from ._lanes import numbers_in, quick
-from ._newton import MAX_ITERATIONS, Evaluation, State, advance, begin
+from ._newton import MAX_ITERATIONS, Evaluation, State, advance, begin, choose
 from ._one_factor import OneFactor, Patterns
 from ._rotations import moves, n_moves
 from ._start import default_start
@@ -29,8 +28,8 @@ ROUNDS = 4  # steps between two gatherings: about what a fit needs, so that few 
 
 
 @functools.cache
-def program(reml: bool, default: bool, mesh: Mesh) -> Callable[..., jax.Array]:
-    """Compile the advance of several blocks, one after the other on each device."""
+def program(reml: bool, default: bool) -> Callable[..., jax.Array]:
+    """Compile the advance of several blocks, one after the other."""
 
     def blocks(batched, states, shared, theta):
         whole = _whole_fits if _is_large(batched, shared) else _rounds
@@ -41,10 +40,6 @@ def program(reml: bool, default: bool, mesh: Mesh) -> Callable[..., jax.Array]:
 
         return jax.lax.map(block, (batched, states))
 
-    each, all_of_it = PartitionSpec(mesh.axis_names), PartitionSpec()
-    specs = (each, each, all_of_it, all_of_it)
-    if mesh.size > 1:
-        blocks = jax.shard_map(blocks, mesh=mesh, in_specs=specs, out_specs=each)
     return jax.jit(blocks, compiler_options=quick())
 
 
@@ -76,7 +71,7 @@ def _rounds(batched, states, shared, theta, reml: bool) -> jax.Array:
 
     all_entries = moves(shared.blocks)
 
-    def vanishing(theta: Theta) -> Bool[Array, " k"]:
+    def vanishing(theta: Float[Array, "k L"]) -> Bool[Array, "k L"]:
         return _vanishing(theta, shared.blocks)
 
     def prepare(own: SuffStats, row: Array) -> State:
@@ -89,16 +84,16 @@ def _rounds(batched, states, shared, theta, reml: bool) -> jax.Array:
 
     evaluate = _evaluation(batched, shared, reml)
 
-    def step(found: Evaluation, state: State) -> State:
-        new = advance(lambda x: found, state, tolerance=tolerance, vanishing=vanishing, moves=all_entries)
+    def step(state: State) -> State:
+        new = advance(evaluate, state, tolerance=tolerance, vanishing=vanishing, moves=all_entries)
         new = new._replace(done=new.done | (new.best.steps >= MAX_ITERATIONS))
-        return jax.tree.map(lambda a, b: jnp.where(state.done, a, b), state, new)
+        return jax.tree.map(lambda a, b: choose(state.done, a, b), state, new)
 
     def some_left(carry: tuple[Array, State]) -> Array:
         return (carry[0] < ROUNDS) & ~carry[1].done.all()
 
     def both(carry: tuple[Array, State]) -> tuple[Array, State]:
-        return carry[0] + 1, _over_lanes(step)(evaluate(carry[1].trial), carry[1])
+        return carry[0] + 1, step(carry[1])
 
     state = _over_lanes(prepare)(batched, states)
     _, state = jax.lax.while_loop(some_left, both, (0, state))

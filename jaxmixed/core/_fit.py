@@ -19,7 +19,7 @@ from ._crossed import Crossed
 from ._implicit import minimal_value, minimum
 from ._iterative import IterativeCrossed
 from ._lbfgs import lbfgs
-from ._newton import Evaluation, Minimum, newton
+from ._newton import Evaluation, Minimum, along, newton
 from ._rotations import moved_factors, moves, n_moves
 from ._start import default_start
 from ._structure import Structure
@@ -153,11 +153,11 @@ def by_information(structure: Structure) -> TypeGuard[Solvable]:
     return wide or isinstance(structure, IterativeCrossed)
 
 
-def _vanishing(theta: Theta, blocks: tuple[Blocks, ...]) -> Bool[Array, " k"]:
+def _vanishing(theta: Float[Array, "k *lanes"], blocks: tuple[Blocks, ...]) -> Bool[Array, "k *lanes"]:
     """Tell which small elements to try at zero: diagonal ones, and columns that are small throughout."""
     small = jnp.abs(theta) < SMALL
     offsets = np.cumsum([0, *map(sum, blocks)])
     column = np.concatenate([positions(b)[1] + first for b, first in zip(blocks, offsets[:-1], strict=True)])
-    same_column = column[:, None] == column[None, :]
-    whole_column = (small[None, :] | ~same_column).all(1)
-    return small & (is_diagonal(blocks) | whole_column)
+    other_column = along(column[:, None] != column[None, :], theta)
+    whole_column = (small[None] | other_column).all(1)
+    return small & (along(is_diagonal(blocks), theta) | whole_column)

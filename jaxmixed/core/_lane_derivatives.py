@@ -45,7 +45,11 @@ def contract(subscripts: str, *arrays: Lanes) -> Lanes:
     """
     before, output = subscripts.split("->")
     owns = before.split(",")
-    sizes = {letter: n for own, a in zip(owns, arrays, strict=True) for letter, n in zip(own, a.shape)}
+    sizes = {
+        letter: n
+        for own, a in zip(owns, arrays, strict=True)
+        for letter, n in zip(own, a.shape, strict=False)
+    }
     summed = sorted(sizes.keys() - set(output))
 
     def spread(array: Lanes, own: str, at: dict[str, int]) -> Lanes:
@@ -57,7 +61,9 @@ def contract(subscripts: str, *arrays: Lanes) -> Lanes:
         return jnp.expand_dims(array, [axis for axis, letter in enumerate(output) if letter not in left])
 
     def term(at: dict[str, int]) -> Lanes:
-        return functools.reduce(operator.mul, [spread(a, own, at) for a, own in zip(arrays, owns, strict=True)])
+        return functools.reduce(
+            operator.mul, [spread(a, own, at) for a, own in zip(arrays, owns, strict=True)]
+        )
 
     places = itertools.product(*(range(sizes[letter]) for letter in summed))
     terms = [term(dict(zip(summed, place, strict=True))) for place in places]

@@ -8,6 +8,11 @@ a step that goes downhill along directions of negative curvature too (Gill, Murr
 variance at zero is a stationary point, and often a saddle. The step is cut to the trust radius, which
 shrinks when the function rises. After convergence, coordinates that have all but
 vanished are tried at exactly zero, in the same loop, and kept there if the function does not rise.
+
+Many searches go side by side where arrays have one more axis, the last, with an element for each: a scalar
+below is then an array of that length. So every operation runs over long rows, and treats all searches alike
+to the last bit. `vmap` puts their axis where it likes, and the end of a loop over short rows may be rounded
+otherwise.
 """
 
 from collections.abc import Callable
@@ -15,6 +20,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ._types import Scalar, varying_like
@@ -156,23 +162,30 @@ def newton(
     return jax.lax.while_loop(lambda s: ~s.done & (s.best.steps < max_steps), step, first).best
 
 
-def begin(start: Float[jax.Array, " k"], size: int) -> State:
+def begin(start: Float[jax.Array, "k *lanes"], size: int) -> State:
     """Return the state before the first evaluation, of which the derivatives have so many directions."""
-    dtype = start.dtype
-    infinity = jnp.asarray(jnp.inf, dtype)
-    best = Minimum(
-        start,
-        infinity,
-        jnp.zeros(size, dtype),
-        jnp.eye(size, dtype=dtype),
-        infinity,
-        jnp.asarray(0),
-        jnp.asarray(MAX_STEPS),
-    )
-    radius = RADIUS * (1 + jnp.linalg.norm(start))
-    one = jnp.ones((), dtype)
-    state = State(best, start, one, one, radius, jnp.asarray(False), jnp.asarray(False))
+    dtype, lanes = start.dtype, start.shape[1:]
+    infinity, one, no = jnp.full(lanes, jnp.inf, dtype), jnp.ones(lanes, dtype), jnp.zeros(lanes, bool)
+    identity = jnp.broadcast_to(along(np.eye(size, dtype=dtype), start), (size, size, *lanes))
+    slope, steps, result = jnp.zeros((size, *lanes), dtype), jnp.zeros(lanes, int), jnp.full(lanes, MAX_STEPS)
+    best = Minimum(start, infinity, slope, identity, infinity, steps, result)
+    state = State(best, start, one, one, RADIUS * (1 + _norm(start)), no, no)
     return jax.tree.map(lambda leaf: varying_like(leaf, start), state)
+
+
+def along(constant: np.ndarray, array: jax.Array) -> np.ndarray:
+    """Give a constant, one for all searches, the axis of many, if an array of the shape (k, ...) has it."""
+    return constant.reshape(constant.shape + (1,) * (array.ndim - 1))
+
+
+def beside(scalar: jax.Array, array: jax.Array) -> jax.Array:
+    """Give a scalar of each search the axes that an array has before those of the searches."""
+    return scalar.reshape((1,) * (array.ndim - scalar.ndim) + scalar.shape)
+
+
+def choose(condition: jax.Array, array: jax.Array, other: jax.Array) -> jax.Array:
+    """Return one array or the other, as a condition of each search says."""
+    return jnp.where(beside(condition, array), array, other)
 
 
 def advance(
@@ -192,14 +205,14 @@ def advance(
     # The criterion is even: without a decrease asked for, x and -x can be exchanged for ever.
     accepted = (value <= best.value - SUFFICIENT * state.predicted + noise) | first
     new, old = (x, value, gradient, hessian), best[:4]
-    x, value, gradient, hessian = (jnp.where(accepted, a, b) for a, b in zip(new, old, strict=True))
+    x, value, gradient, hessian = (choose(accepted, a, b) for a, b in zip(new, old, strict=True))
 
     steep = moves.steepen(x, hessian)
     step, decrement, convex = _downhill(steep, gradient)
     # Where the function does not vary, its Hessian is rounding, and every scale of it is wrong.
-    most = jnp.abs(gradient).max() * state.radius + jnp.abs(hessian).max() * state.radius**2
+    most = jnp.abs(gradient).max(0) * state.radius + jnp.abs(hessian).max((0, 1)) * state.radius**2
     settled = accepted & ((convex & (decrement < tolerance)) | (most < tolerance))
-    step = jnp.where(most < tolerance, 0, step)
+    step = choose(most < tolerance, jnp.zeros_like(step), step)
     # How far the function fell, against how far the quadratic model said it would.
     ratio = (best.value - new[1]) / jnp.maximum(state.predicted, noise)
     poor = ~first & (ratio < POOR_RATIO) & (state.predicted > noise)
@@ -207,17 +220,17 @@ def advance(
     good = accepted & ~first & (ratio > GOOD_RATIO)
     radius = jnp.where(good, jnp.maximum(radius, GROW * state.length), radius)
 
-    length = jnp.linalg.norm(step)
-    step = step * jnp.minimum(1, radius / jnp.maximum(length, tiny))
-    predicted = -(gradient @ step + step @ (steep @ step) / 2)
+    length = _norm(step)
+    step = step * beside(jnp.minimum(1, radius / jnp.maximum(length, tiny)), step)
+    predicted = -_dot(gradient + _times(steep, step) / 2, step)
     trial = moves.retract(x, step)
     zeros = vanishing(trial) & (trial != 0)
-    try_zeros = settled & zeros.any() & ~state.trying_zeros
+    try_zeros = settled & zeros.any(0) & ~state.trying_zeros
     finished = settled & ~state.trying_zeros
-    trial = jnp.where(try_zeros & zeros, 0, trial)
-    x = jnp.where(finished & ~try_zeros, trial, x)
+    trial = jnp.where(beside(try_zeros, trial) & zeros, 0, trial)
+    x = choose(finished & ~try_zeros, trial, x)
 
-    stuck = radius < eps * (1 + jnp.linalg.norm(x))
+    stuck = radius < eps * (1 + _norm(x))
     result = jnp.where(settled | state.trying_zeros, CONVERGED, jnp.where(stuck, STUCK, MAX_STEPS))
     broken = ~jnp.isfinite(value) | (stuck & ~jnp.isfinite(new[1]))
     result = jnp.where(broken, NON_FINITE, result)
@@ -226,38 +239,56 @@ def advance(
     return State(best, trial, jnp.minimum(length, radius), predicted, radius, try_zeros, done)
 
 
+def _dot(a, b):
+    return (a * b).sum(0)
+
+
+def _norm(vector):
+    return jnp.sqrt(_dot(vector, vector))
+
+
+def _times(matrix, vector):
+    return (matrix * vector[None]).sum(1)
+
+
 def _downhill(hessian, gradient):
     """Return the modified Newton step, the decrement, and whether the Hessian had no negative pivot."""
     tiny = jnp.finfo(hessian.dtype).tiny
-    scale = jax.lax.rsqrt(jnp.maximum(jnp.abs(jnp.diagonal(hessian)), tiny))
+    scale = jax.lax.rsqrt(jnp.maximum(jnp.abs(diagonal(hessian)), tiny))
     matrix, scaled = hessian * scale[:, None] * scale[None, :], gradient * scale
     if len(matrix) <= UNROLLED:
         inverse, lowest = _modified_inverse(matrix)
-        step = -inverse @ scaled
+        step = -_times(inverse, scaled)
     else:
         solution, lowest = _modified_solution(matrix, scaled)
         step = -solution
-    return scale * step, -step @ scaled, lowest > -PIVOT_FLOOR
+    return scale * step, -_dot(step, scaled), lowest > -PIVOT_FLOOR
+
+
+def diagonal(matrix: Float[jax.Array, "m m *lanes"]) -> Float[jax.Array, "m *lanes"]:
+    """Return the diagonal of a matrix, of each search where there are many."""
+    return jnp.where(along(np.eye(len(matrix), dtype=bool), matrix[0]), matrix, 0).sum(1)
 
 
 def _modified_solution(matrix, vector):
     """Solve L|D|L' x = vector for matrix = LDL', one row at a time; also return the lowest pivot in D."""
-    size, rows = len(matrix), jnp.arange(len(matrix))
+    size, rows = len(matrix), along(np.arange(len(matrix)), vector)
 
     def forward(j, carry):
         matrix, vector, L, sizes, lowest = carry
-        pivot = matrix[j, j]
+        pivot = matrix[j, j][None]
         column = jnp.where(rows > j, matrix[:, j], 0)
         below = column / jnp.where(jnp.abs(pivot) < PIVOT_FLOOR, PIVOT_FLOOR, pivot)
-        matrix, vector = matrix - below[:, None] * column[None, :], vector - below * vector[j]
+        matrix, vector = matrix - below[:, None] * column[None], vector - below * vector[j][None]
         sizes = jnp.where(rows == j, jnp.maximum(jnp.abs(pivot), PIVOT_FLOOR), sizes)
-        return matrix, vector, L + below[:, None] * (rows == j)[None, :], sizes, jnp.minimum(lowest, pivot)
+        return matrix, vector, L + below[:, None] * (rows == j)[None], sizes, jnp.minimum(lowest, pivot[0])
 
     def backward(i, x):
         j = size - 1 - i
-        return x - jnp.where(rows == j, (L[:, j] * x).sum(), 0)
+        return x - jnp.where(rows == j, _dot(L[:, j], x)[None], 0)
 
-    start = matrix, vector, jnp.zeros_like(matrix), jnp.ones_like(vector), jnp.asarray(jnp.inf, matrix.dtype)
+    lowest = jnp.full_like(vector[0], jnp.inf)
+    start = matrix, vector, jnp.zeros_like(matrix), jnp.ones_like(vector), lowest
     _, vector, L, sizes, lowest = jax.lax.fori_loop(0, size, forward, start)
     return jax.lax.fori_loop(0, size, backward, vector / sizes), lowest
 
@@ -267,12 +298,13 @@ def _modified_inverse(matrix):
 
     The first row is eliminated, the rest inverted, and the result bordered.
     """
-    pivot = matrix[:1, :1]
+    pivot = matrix[0, 0]
     size = jnp.maximum(jnp.abs(pivot), PIVOT_FLOOR)
     if len(matrix) == 1:
-        return 1 / size, pivot[0, 0]
-    row = matrix[:1, 1:] / jnp.where(jnp.abs(pivot) < PIVOT_FLOOR, PIVOT_FLOOR, pivot)
-    rest, lowest = _modified_inverse(matrix[1:, 1:] - row.T * matrix[:1, 1:])
-    upper = -row @ rest
-    inverse = jnp.block([[1 / size - upper @ row.T, upper], [upper.T, rest]])
-    return inverse, jnp.minimum(pivot[0, 0], lowest)
+        return (1 / size)[None, None], pivot
+    row = matrix[0, 1:] / jnp.where(jnp.abs(pivot) < PIVOT_FLOOR, PIVOT_FLOOR, pivot)[None]
+    rest, lowest = _modified_inverse(matrix[1:, 1:] - row[:, None] * matrix[0, 1:][None])
+    upper = -_times(rest, row)
+    top = jnp.concatenate([(1 / size - _dot(upper, row))[None], upper])
+    below = jnp.concatenate([upper[:, None], rest], axis=1)
+    return jnp.concatenate([top[None], below]), jnp.minimum(pivot, lowest)

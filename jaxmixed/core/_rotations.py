@@ -20,19 +20,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ._covariance import Blocks, basis, n_theta, relative_factor, relative_factors, split
-from ._newton import Moves
-from ._types import Theta
+from ._covariance import Blocks, basis, n_theta, relative_factors, split
+from ._newton import Moves, along, beside, choose, diagonal
 
 
 def moves(blocks: tuple[Blocks, ...]) -> Moves:
     """Return how a search for theta moves; straight on where every block has one column."""
     single = tuple(b for term in blocks for b in term)
 
-    def retract(theta: Theta, step: Float[jax.Array, " m"]) -> Theta:
+    def retract(theta: Float[jax.Array, "k *lanes"], step: Float[jax.Array, "m *lanes"]):
         if len(step) == len(theta):
             return theta + step
-        lower, upper = jnp.split(step, [len(theta)])
+        lower, upper = step[: len(theta)], step[len(theta) :]
         pieces, first = [], 0
         for piece, b in zip(split(theta + lower, tuple((b,) for b in single)), single, strict=True):
             size = b * (b - 1) // 2
@@ -40,12 +39,12 @@ def moves(blocks: tuple[Blocks, ...]) -> Moves:
             first += size
         return jnp.concatenate(pieces)
 
-    def steepen(theta: Theta, hessian: Float[jax.Array, "m m"]) -> Float[jax.Array, "m m"]:
+    def steepen(theta: Float[jax.Array, "k *lanes"], hessian: Float[jax.Array, "m m *lanes"]):
         if len(hessian) == len(theta):
             return hessian
-        along = _rotations(theta, single)
-        steepness = jnp.abs(jnp.diagonal(hessian)).max()
-        return hessian + steepness * (along[:, :, None] * along[:, None, :]).sum(0)
+        turns = _rotations(theta, single)
+        steepness = jnp.abs(diagonal(hessian)).max(0)
+        return hessian + beside(steepness, hessian) * (turns[:, :, None] * turns[:, None]).sum(0)
 
     return Moves(n_moves(blocks), retract, steepen)
 
@@ -76,43 +75,53 @@ def _basis_above(blocks: Blocks) -> np.ndarray:
     return half[[i for i, e in enumerate(half) if not np.diagonal(e).any()]]
 
 
-def _rotations(theta: Theta, blocks: Blocks) -> Float[jax.Array, "r m"]:
+def _rotations(theta: Float[jax.Array, "k *lanes"], blocks: Blocks) -> Float[jax.Array, "r m *lanes"]:
     """Return the moves Lambda Omega, one for each pair of columns of a block, of length one."""
     above = _basis_above(blocks)
-    skew = (above - above.swapaxes(1, 2)).astype(theta.dtype)
-    entries = np.concatenate([basis(blocks), above]).astype(theta.dtype)
-    turned = jnp.einsum("ab,rbc->rac", relative_factor(theta, blocks), skew)
-    along = jnp.einsum("rac,mac->rm", turned, entries)
-    squares = (along**2).sum(1, keepdims=True)
-    return jnp.where(squares > 0, along * jax.lax.rsqrt(jnp.where(squares > 0, squares, 1)), 0)
+    skew = _constant(above - above.swapaxes(1, 2), theta)
+    entries = _constant(np.concatenate([basis(blocks), above]), theta)
+    turned = (_weighted(theta, basis(blocks))[None, :, :, None] * skew[:, None]).sum(2)
+    moved = (turned[:, None] * entries[None]).sum((2, 3))
+    squares = (moved**2).sum(1, keepdims=True)
+    return jnp.where(squares > 0, moved * jax.lax.rsqrt(jnp.where(squares > 0, squares, 1)), 0)
 
 
-def _turned(lower: Theta, upper: Float[jax.Array, " u"], b: int) -> Theta:
+def _constant(matrices: np.ndarray, like: jax.Array) -> np.ndarray:
+    return along(matrices.astype(like.dtype), like)
+
+
+def _weighted(weights: Float[jax.Array, "k *lanes"], matrices: np.ndarray) -> Float[jax.Array, "q q *lanes"]:
+    """Return a sum of matrices. A library's product would bring the lanes to the front."""
+    return (weights[:, None, None] * _constant(matrices, weights)).sum(0)
+
+
+def _turned(
+    lower: Float[jax.Array, "l *lanes"], upper: Float[jax.Array, "u *lanes"], b: int
+) -> Float[jax.Array, "l *lanes"]:
     """Return the triangle L of one block from all its entries, by Gram and Schmidt's process on its rows."""
     if b == 1:
         return lower
-    above = _basis_above((b,)).astype(lower.dtype)
-    rows = relative_factor(lower, (b,)) + jnp.tensordot(upper, above, 1)
+    rows = _weighted(lower, basis((b,))) + _weighted(upper, _basis_above((b,)))
     axes: list[jax.Array] = []
     triangle = []
     for row in rows:
         entries = []
         for axis in axes:
-            entries.append((row * axis).sum())
-            row = row - entries[-1] * axis
-        length = jnp.sqrt((row**2).sum())
+            entries.append((row * axis).sum(0))
+            row = row - entries[-1][None] * axis
+        length = jnp.sqrt((row**2).sum(0))
         triangle.append([*entries, length])
-        axes.append(
-            jnp.where(length > 0, row / jnp.where(length > 0, length, 1), _some_axis(axes, b, row.dtype))
-        )
+        axes.append(choose(length > 0, row / jnp.where(length > 0, length, 1)[None], _some_axis(axes, row)))
     return jnp.stack([triangle[i][j] for j in range(b) for i in range(j, b)])
 
 
-def _some_axis(axes: list[jax.Array], b: int, dtype) -> jax.Array:
+def _some_axis(axes: list[jax.Array], like: Float[jax.Array, "b *lanes"]) -> Float[jax.Array, "b *lanes"]:
     """Return a direction orthogonal to others: what they leave of the unit vector they leave most of."""
-    left = jnp.eye(b, dtype=dtype)
+    b = len(like)
+    left = jnp.broadcast_to(_constant(np.eye(b), like), (b, *like.shape))
     for axis in axes:
-        left = left - (left * axis[None, :]).sum(1)[:, None] * axis[None, :]
+        left = left - (left * axis[None]).sum(1)[:, None] * axis[None]
     squares = (left**2).sum(1)
-    most = (jnp.arange(b) == jnp.argmax(squares))[:, None]
-    return jnp.where(most, left, 0).sum(0) * jax.lax.rsqrt(jnp.maximum(squares.max(), jnp.finfo(dtype).tiny))
+    most = (along(np.arange(b), like) == jnp.argmax(squares, axis=0)[None])[:, None]
+    tiny = jnp.finfo(like.dtype).tiny
+    return jnp.where(most, left, 0).sum(0) * jax.lax.rsqrt(jnp.maximum(squares.max(0), tiny))[None]

@@ -12,6 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from tqdm import tqdm
 
 from jaxmixed import core
@@ -50,12 +51,18 @@ class Fits(NamedTuple):
     result: np.ndarray
 
 
-def fit_all(stats: core.SuffStats, names: tuple[str, ...], reml: bool, start: np.ndarray | None) -> Fits:
+def fit_all(
+    stats: core.SuffStats,
+    names: tuple[str, ...],
+    reml: bool,
+    start: np.ndarray | None,
+    mesh: Mesh | None = None,
+) -> Fits:
     """Fit every one of many statistics, of which the leaves called `names` have a leading axis."""
     with jax.enable_x64(True):
         start = None if start is None else np.where(start == 0, OFF_ZERO, start)
         axes = axes_of(stats, names)
-        found = core.fit_batch(stats, axes, reml, start)
+        found = core.fit_batch(stats, axes, reml, start, mesh=mesh)
         beta, se, sdcor, criterion = of_each(_reader(reml), found.theta, stats, axes)
         return Fits(found.theta, beta, se, sdcor, criterion, found.result)
 

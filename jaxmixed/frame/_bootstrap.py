@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pandas as pd
+from jax.sharding import Mesh
 
 from jaxmixed import core
 
@@ -112,11 +113,11 @@ class Bootstrap:
         table.attrs.update(method=f"{self.kind} bootstrap, {method}", notes=self._notes())
         return table
 
-    def extend(self, n: int, progress: bool = True) -> Bootstrap:
+    def extend(self, n: int, progress: bool = True, mesh: Mesh | None = None) -> Bootstrap:
         """Return a bootstrap with n more replicates: the same as if all had been asked for at once."""
         check_count("n", n)
         fit = self._needed_fit("more replicates")
-        more = replicate(fit, self.kind, self._key, self.n, n, progress)
+        more = replicate(fit, self.kind, self._key, self.n, n, progress, mesh)
         extra = np.concatenate([self.extra, _evaluate(self._statistic, more)])
         return replace(self, replicates=joined([self.replicates, more]), extra=extra)
 
@@ -202,10 +203,11 @@ def bootstrap(
     kind: str,
     statistic: Callable[[Any], Any] | None,
     progress: bool,
+    mesh: Mesh | None,
 ) -> Bootstrap:
     """Draw and fit n replicates."""
     check_count("n", n)
-    replicates = replicate(fit, kind, key, 0, n, progress)
+    replicates = replicate(fit, kind, key, 0, n, progress, mesh)
     extra = _evaluate(statistic, replicates)
     labels, kinds = parameter_labels(fit.frame, "sdcor")
     own = Fits(

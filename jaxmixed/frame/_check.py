@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
+import jax
 import numpy as np
 import pandas as pd
+from jax.sharding import Mesh
 
 from ._columns import Source, counted, listed, unknown_column
 from ._errors import DataError, FormulaError
@@ -89,6 +91,23 @@ def check_choice(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
     """Check that an option has one of its values."""
     if value not in allowed:
         raise DataError(f"{name} is {value!r}; expected one of {', '.join(map(repr, allowed))}.")
+
+
+def check_mesh(mesh: Any) -> None:
+    """Check that devices, if they are given, are a mesh in which this process has a part."""
+    if mesh is None:
+        return
+    if not isinstance(mesh, Mesh):
+        raise DataError(
+            f"mesh is of type {type(mesh).__name__}; expected a jax.sharding.Mesh, such as "
+            f"jax.make_mesh((jax.device_count(),), ('fits',))."
+        )
+    processes = {device.process_index for device in mesh.devices.flat}
+    if jax.process_index() not in processes:
+        raise DataError(
+            f"mesh has devices of the processes {sorted(processes)} and this is process "
+            f"{jax.process_index()}; expected some of its own among them, so build it from jax.devices()."
+        )
 
 
 def check_finite(values: np.ndarray, name: str) -> None:

@@ -11,6 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxmixed import core
 
@@ -63,7 +64,13 @@ class _Reading(NamedTuple):
     largest: Any
 
 
-def fit_lanes(stats: core.SuffStats, names: tuple[str, ...] | None, reml: bool, ddf: str) -> Lanes:
+def fit_lanes(
+    stats: core.SuffStats,
+    names: tuple[str, ...] | None,
+    reml: bool,
+    ddf: str,
+    mesh: Mesh | None = None,
+) -> Lanes:
     """Fit every one of many NumPy statistics, and test each fixed effect.
 
     Parameters
@@ -74,11 +81,21 @@ def fit_lanes(stats: core.SuffStats, names: tuple[str, ...] | None, reml: bool, 
         Names of leaves.
     reml, ddf
         Likelihood, and method of the tests.
+    mesh
+        Devices that share the fits, of this process or of several; by default all of this process.
     """
     with jax.enable_x64(True):
         axes = 0 if names is None else axes_of(stats, names)
-        found = core.fit_batch(stats, axes, reml)
-        read = of_each(_program(reml, ddf), found.theta, stats, axes)
+        own, shared = core.separate(stats, axes)
+
+        def part(first: int, count: int, mesh: Mesh) -> tuple[core.Fit, _Reading]:
+            some = jax.tree.map(lambda leaf: leaf[first : first + count], own)
+            stats = eqx.combine(some, shared)
+            found = core.fit_batch(stats, axes, reml, mesh=mesh)
+            return found, of_each(_program(reml, ddf), found.theta, stats, axes)
+
+        size = len(jax.tree.leaves(own)[0])
+        found, read = core.over_processes(part, size, core.own_devices() if mesh is None else mesh)
     return Lanes(
         found.theta,
         read.sdcor,

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jax.sharding import Mesh
+
 from ._batches import gathered
-from ._check import check_left_side, check_reml
+from ._check import check_left_side, check_mesh, check_reml
 from ._columns import open_data
 from ._data import model_frame
 from ._many import FitMany, joined_many
@@ -29,6 +31,7 @@ def fit_many(
     context: Mapping[str, Any] | None = None,
     path: str | Path | None = None,
     progress: bool = True,
+    mesh: Mesh | None = None,
 ) -> FitMany | SavedFits:
     """Fit one model to each of many responses, all that they share computed once.
 
@@ -64,6 +67,10 @@ def fit_many(
     progress
         Whether to show a bar, on terminals. An interrupt ends the work with a warning and keeps the
         responses that are done.
+    mesh
+        Devices that share the fits, a `jax.sharding.Mesh`; by default all of this process. If they belong to
+        several processes, each must make the same call, and each returns all fits; with `path`, each writes
+        to a folder of its own.
 
     Returns
     -------
@@ -87,11 +94,12 @@ def fit_many(
     """
     check_reml(reml)
     check_ddf(ddf, reml)
+    check_mesh(mesh)
     frame = model_frame(formula, data, weights, offset, context, one_sided=True)
     read = read_responses(responses, open_data(data))
     for name in read.given if isinstance(read.given, list) else ():
         check_left_side(name, frame.matrix_terms)
-    pieces = OneDesign(frame, reml, ddf).fits(read)
+    pieces = OneDesign(frame, reml, ddf, mesh).fits(read)
     if path is None:
         return joined_many(gathered(pieces, read.count, progress, "fit"))
     gathered(write_parts(path, pieces), read.count, progress, "fit")

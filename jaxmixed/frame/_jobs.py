@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import pandas as pd
+from jax.sharding import Mesh
 
 from jaxmixed import core
 
@@ -59,11 +60,11 @@ class Rows(NamedTuple):
     refused: Mapping[int, str]
 
 
-def fit_jobs(jobs: Sequence[Job], reml: bool, ddf: str) -> list[Fitted]:
+def fit_jobs(jobs: Sequence[Job], reml: bool, ddf: str, mesh: Mesh | None = None) -> list[Fitted]:
     """Fit models one by one different, those of one shape in a batch."""
     fitted = []
     for stack in core.stack([job.stats for job in jobs]):
-        lanes = fit_lanes(stack.stats, None, reml, ddf)
+        lanes = fit_lanes(stack.stats, None, reml, ddf, mesh)
         by_names: dict[Names, list[int]] = {}
         for lane, i in enumerate(stack.index):
             by_names.setdefault(jobs[i].names, []).append(lane)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxmixed import core
 
@@ -61,6 +62,7 @@ class OneDesign:
     frame: ModelFrame
     reml: bool
     ddf: str
+    mesh: Mesh | None
 
     @cached_property
     def _prepared(self) -> core.Conditioned:
@@ -96,7 +98,7 @@ class OneDesign:
         found = [self._complete(Y, np.setdiff1d(np.arange(R), incomplete))]
         found += [self._incomplete(Y, incomplete[columns]) for columns in _alike(missing)]
         fitted = [one for f in found for one in f.fitted]
-        fitted += fit_jobs([job for f in found for job in f.jobs], self.reml, self.ddf)
+        fitted += fit_jobs([job for f in found for job in f.jobs], self.reml, self.ddf, self.mesh)
         refused = {column: reason for f in found for column, reason in f.refused.items()}
         rows = Rows(block.names, nobs, n_rows - nobs, refused)
         return tabulate(rows, fitted, self._names, self.frame.formula.text, self.reml, self.ddf)
@@ -137,7 +139,7 @@ class OneDesign:
         if len(good) <= few:
             return Found([], [Job(int(columns[i]), _take(stats, i), names) for i in good], refused)
         stats = stats if len(good) == Y.shape[1] else _take(stats, good)
-        lanes = fit_lanes(stats, BY_RESPONSE, self.reml, self.ddf)
+        lanes = fit_lanes(stats, BY_RESPONSE, self.reml, self.ddf, self.mesh)
         return Found([Fitted(columns[good], lanes, names)], [], refused)
 
 

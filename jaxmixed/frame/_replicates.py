@@ -17,11 +17,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import jax
+from jax.sharding import Mesh
 
 from jaxmixed import core
 
 from ._batches import BY_RESPONSE, Fits, fit_all, in_pieces, joined
-from ._check import check_choice
+from ._check import check_choice, check_mesh
 from ._errors import DataError
 from ._estimate import as_key
 from ._recipes import Recipe, Rows, by_rows, drawn, parametric
@@ -34,8 +35,11 @@ Kind = Literal["parametric", "residual", "case", "wild"]
 BY_CLUSTER = ("C", "n", "log_weights", "counts", "G", "B", "rows")
 
 
-def replicate(fit: FittedModel, kind: str, key: Any, first: int, n: int, progress: bool) -> Fits:
+def replicate(
+    fit: FittedModel, kind: str, key: Any, first: int, n: int, progress: bool, mesh: Mesh | None
+) -> Fits:
     """Draw and fit replicates first, ..., first + n - 1; fewer if interrupted."""
+    check_mesh(mesh)
     check_choice("kind", kind, get_args(Kind))
     with jax.enable_x64(True):
         if kind not in fit._recipes:
@@ -43,8 +47,11 @@ def replicate(fit: FittedModel, kind: str, key: Any, first: int, n: int, progres
         recipe, key = fit._recipes[kind], as_key(key)
 
         def work(start: int, count: int) -> Fits:
-            stats = drawn(recipe, key, first + start, count)
-            return fit_all(stats, recipe.names, fit.reml, fit.theta)
+            def part(begin: int, count: int, mesh: Mesh) -> Fits:
+                stats = drawn(recipe, key, first + start + begin, count)
+                return fit_all(stats, recipe.names, fit.reml, fit.theta, mesh)
+
+            return core.over_processes(part, count, core.own_devices() if mesh is None else mesh)
 
         pieces = in_pieces(work, n, recipe.at_once, progress, "replicate")
     return joined(pieces)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jax.sharding import Mesh
 
 from jaxmixed import core
 
@@ -117,6 +118,7 @@ class LmerResult(FixedPart, RandomPart, Rows, FitStatistics):
         kind: Kind = "parametric",
         statistic: Callable[[Fits], Any] | None = None,
         progress: bool = True,
+        mesh: Mesh | None = None,
     ) -> Bootstrap:
         """Fit the model to n replicates of the data.
 
@@ -137,6 +139,9 @@ class LmerResult(FixedPart, RandomPart, Rows, FitStatistics):
         progress
             Whether to show a bar, on terminals. An interrupt ends the bootstrap and keeps the replicates
             that are done.
+        mesh
+            Devices that share the replicates, a `jax.sharding.Mesh`; by default all of this process. If they
+            belong to several processes, each must make the same call, and each returns all replicates.
 
         Returns
         -------
@@ -156,7 +161,7 @@ class LmerResult(FixedPart, RandomPart, Rows, FitStatistics):
         >>> boot.n, boot.failures
         (1000, {})
         """
-        return bootstrap(self, n, key, kind, statistic, progress)
+        return bootstrap(self, n, key, kind, statistic, progress, mesh)
 
     def scenario(
         self, params: Params | None = None, groups: Sizes | None = None, rows: Sizes | None = None
