@@ -24,6 +24,8 @@ from ._rotations import n_moves
 from ._suffstats import SuffStats
 from ._types import Array, Theta
 
+DONE = 1  # the last number of a packed state
+
 
 def fit_batch(
     stats: SuffStats,
@@ -119,27 +121,26 @@ def _on_devices(
 
     def proceed(piece: tuple[int, np.ndarray]) -> None:
         number, lanes = piece
-        at = number % len(devices)
-        index = np.full(at_once, size)
-        index[: len(lanes)] = lanes
-        states = in_blocks(rows[index])
-        own = jax.tree.map(lambda leaf: in_blocks(leaf[np.minimum(index, size - 1)]), batched)
-        found = np.asarray(program(*jax.device_put((own, states), devices[at]), *on_each[at]))
-        rows[lanes] = found.swapaxes(1, 2).reshape(at_once, -1)[: len(lanes)]
+        states = np.full((at_once, rows.shape[1]), DONE, rows.dtype)  # lanes that only fill up a block
+        states[: len(lanes)] = rows[lanes]
+        if lanes[-1] - lanes[0] + 1 == at_once:
+            some = slice(lanes[0], lanes[-1] + 1)  # without a copy
+        else:
+            some = lanes[np.minimum(np.arange(at_once), len(lanes) - 1)]
+        own = jax.tree.map(lambda leaf: in_blocks(leaf[some]), batched)
+        found = np.asarray(program(own, in_blocks(states), *on_each[number % len(devices)]))
+        rows[lanes] = found.reshape(at_once, -1)[: len(lanes)]
 
     def in_blocks(leaf: np.ndarray) -> np.ndarray:
-        leaf = leaf.reshape(blocks, lanes_wide, *leaf.shape[1:])
-        return np.ascontiguousarray(np.moveaxis(leaf, 1, -1))
+        return leaf.reshape(blocks, lanes_wide, *leaf.shape[1:])
 
-    # The last row stands for lanes that only fill up a block: they are done.
-    rows = np.zeros((size + 1, state_size(k, stats.blocks)), stats.C.dtype)
-    rows[-1, -1] = 1
+    rows = np.zeros((size, state_size(k, stats.blocks)), stats.C.dtype)
     waiting = np.arange(size)
     while len(waiting):
         pieces = np.split(waiting, np.arange(at_once, len(waiting), at_once))
         on_threads(proceed, list(enumerate(pieces)), None if len(devices) == 1 else len(devices))
-        waiting = waiting[rows[waiting, -1] == 0]
-    return _as_fit(rows[:-1], stats)
+        waiting = waiting[rows[waiting, -1] != DONE]
+    return _as_fit(rows, stats)
 
 
 def separate(stats: SuffStats, axes: Any) -> tuple[SuffStats, SuffStats]:

@@ -24,7 +24,7 @@ from ._start import default_start
 from ._suffstats import SuffStats, conditioned
 from ._types import Array, Theta
 
-ROUNDS = 4  # steps between two gatherings: about what a fit needs, so that few lanes wait for others
+LEFT = 8  # lanes are gathered anew when one in so many is not done: few wait for others, and few move
 
 
 @functools.cache
@@ -36,7 +36,8 @@ def program(reml: bool, default: bool) -> Callable[..., jax.Array]:
         start = None if default else theta
 
         def block(one: tuple[SuffStats, Array]) -> jax.Array:
-            return whole(one[0], one[1], shared, start, reml)
+            lanes_last = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), one)
+            return whole(*lanes_last, shared, start, reml).T
 
         return jax.lax.map(block, (batched, states))
 
@@ -45,7 +46,7 @@ def program(reml: bool, default: bool) -> Callable[..., jax.Array]:
 
 def _is_large(batched: SuffStats, shared: SuffStats) -> bool:
     """Tell whether `fit` does something else than Newton steps with an exact Hessian."""
-    stats = eqx.combine(jax.tree.map(lambda leaf: leaf[0, ..., 0], batched), shared)
+    stats = eqx.combine(jax.tree.map(lambda leaf: leaf[0, 0], batched), shared)
     return by_information(stats.structure) or sum(map(n_theta, stats.blocks)) > NEWTON_LIMIT
 
 
@@ -66,7 +67,7 @@ def _whole_fits(batched, states, shared, theta, reml: bool) -> jax.Array:
 
 
 def _rounds(batched, states, shared, theta, reml: bool) -> jax.Array:
-    """Advance every lane that is not done by at most `ROUNDS` steps."""
+    """Advance every lane until few of those that were not done are left."""
     tolerance = 1e-8 if states.dtype == jnp.float64 else 1e-5
 
     all_entries = moves(shared.blocks)
@@ -74,13 +75,13 @@ def _rounds(batched, states, shared, theta, reml: bool) -> jax.Array:
     def vanishing(theta: Float[Array, "k L"]) -> Bool[Array, "k L"]:
         return _vanishing(theta, shared.blocks)
 
-    def prepare(own: SuffStats, row: Array) -> State:
+    def start(own: SuffStats) -> Theta:
         stats = eqx.combine(own, shared)
-        start = default_start(stats) if theta is None else conditioned(theta, stats)
-        fresh = begin(start, all_entries.size)
-        former = _unpacked(row, fresh)
-        is_new = (former.best.steps == 0) & ~former.done
-        return jax.tree.map(lambda a, b: jnp.where(is_new, a, b), fresh, former)
+        return default_start(stats) if theta is None else conditioned(theta, stats)
+
+    def begun() -> State:
+        fresh = begin(_over_lanes(start)(batched), all_entries.size)
+        return jax.tree.map(lambda a, b: choose(is_new, a, b), fresh, former)
 
     evaluate = _evaluation(batched, shared, reml)
 
@@ -89,15 +90,12 @@ def _rounds(batched, states, shared, theta, reml: bool) -> jax.Array:
         new = new._replace(done=new.done | (new.best.steps >= MAX_ITERATIONS))
         return jax.tree.map(lambda a, b: choose(state.done, a, b), state, new)
 
-    def some_left(carry: tuple[Array, State]) -> Array:
-        return (carry[0] < ROUNDS) & ~carry[1].done.all()
-
-    def both(carry: tuple[Array, State]) -> tuple[Array, State]:
-        return carry[0] + 1, step(carry[1])
-
-    state = _over_lanes(prepare)(batched, states)
-    _, state = jax.lax.while_loop(some_left, both, (0, state))
-    return _over_lanes(_packed)(state)
+    former = _unpacked(states, all_entries.size, sum(map(n_theta, shared.blocks)))
+    is_new = (former.best.steps == 0) & ~former.done
+    # Moments go through all levels, so that they wait until they are needed.
+    state = jax.lax.cond(is_new.any(), begun, lambda: former) if theta is None else begun()
+    few = (~state.done).sum() // LEFT
+    return _packed(jax.lax.while_loop(lambda state: (~state.done).sum() > few, step, state))
 
 
 def _evaluation(
@@ -118,20 +116,23 @@ def _over_lanes(function: Callable[..., Any]) -> Callable[..., Any]:
     return jax.vmap(function, in_axes=-1, out_axes=-1)
 
 
-def _packed(state: State) -> Array:
-    return jnp.concatenate([leaf.ravel().astype(state.trial.dtype) for leaf in jax.tree.leaves(state)])
+def _packed(state: State) -> Float[Array, "s L"]:
+    rows = [leaf.reshape(-1, leaf.shape[-1]) for leaf in jax.tree.leaves(state)]
+    return jnp.concatenate([row.astype(state.trial.dtype) for row in rows])
 
 
-def _unpacked(row: Array, like: State) -> State:
+def _unpacked(rows: Float[Array, "s L"], size: int, k: int) -> State:
+    like = jax.eval_shape(lambda x: begin(x, size), rows[:k])
     leaves, tree = jax.tree.flatten(like)
-    pieces = jnp.split(row, np.cumsum([leaf.size for leaf in leaves])[:-1])
-    pieces = [
-        piece.reshape(leaf.shape).astype(leaf.dtype) for piece, leaf in zip(pieces, leaves, strict=True)
-    ]
-    return jax.tree.unflatten(tree, pieces)
+    ends = np.cumsum([leaf.size // rows.shape[1] for leaf in leaves])
+    pieces = zip(np.split(np.arange(len(rows)), ends[:-1]), leaves, strict=True)
+    return jax.tree.unflatten(
+        tree, [rows[at[0] : at[-1] + 1].reshape(leaf.shape).astype(leaf.dtype) for at, leaf in pieces]
+    )
 
 
 @functools.cache
 def state_size(k: int, blocks: tuple[Blocks, ...]) -> int:
+    """Return how many numbers a packed state has."""
     start = jax.ShapeDtypeStruct((k,), jnp.float32)
     return numbers_in(jax.eval_shape(lambda x: begin(x, n_moves(blocks)), start))

@@ -109,7 +109,7 @@ class ByPattern(NamedTuple):
 
     def within(self, W: Lanes, N: Lanes) -> Lanes:
         """Return the sum of T_j over the levels of each pattern."""
-        inside = contract("ijcd,cd->ij", self.G, N)
+        inside = (self.G * N[None, None]).sum((2, 3))  # written out, N would be computed for each term
         return contract("aj,bj->ab", contract("ai,ij->aj", W, inside), W)
 
 

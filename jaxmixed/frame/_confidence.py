@@ -43,7 +43,7 @@ def intervals(fit: LmerResult, alpha: float, method: str, parm: str) -> pd.DataF
         table.attrs["method"] = method
         return table
     if method == "bootstrap":
-        return bootstrap(fit, REPLICATES, SEED, "parametric", None, False).conf_int(alpha, parm=parm)
+        return bootstrap(fit, REPLICATES, SEED, "parametric", None, False, None).conf_int(alpha, parm=parm)
     pieces = []
     if parm != "random":
         pieces.append(fixed_intervals(fit, alpha, method))
