@@ -68,7 +68,7 @@ def fit_batch(
     Fit
         NumPy arrays, each with a leading axis of length B. A fit that fails says so in its `result` and
         disturbs no other. For a given `chunk`, a fit is the same to the last bit whatever the others are,
-        and however many devices share them.
+        and however many devices or processes share them.
 
     Raises
     ------

@@ -36,8 +36,8 @@ def program(reml: bool, default: bool) -> Callable[..., jax.Array]:
         start = None if default else theta
 
         def block(one: tuple[SuffStats, Array]) -> jax.Array:
-            lanes_last = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), one)
-            return whole(*lanes_last, shared, start, reml).T
+            own, state = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), one)
+            return whole(own, state, shared, start, reml).T
 
         return jax.lax.map(block, (batched, states))
 
