@@ -14,10 +14,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ._covariance import Blocks, n_theta
+from ._descent import choose
 from ._fit import NEWTON_LIMIT, _vanishing, by_information, fit, value_gradient_hessian
 from ._lane_derivatives import evaluate as evaluate_lanes, lane_stats
 from ._lanes import numbers_in, quick
-from ._newton import MAX_ITERATIONS, Evaluation, State, advance, begin, choose
+from ._newton import MAX_ITERATIONS, Evaluation, State, advance, begin
 from ._one_factor import OneFactor, Patterns
 from ._rotations import moves, n_moves
 from ._start import default_start

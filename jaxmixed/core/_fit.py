@@ -16,10 +16,11 @@ from ._average_information import Solvable, value_gradient_information
 from ._covariance import Blocks, is_diagonal, n_theta, positions, rectify
 from ._criterion import conditioned_criterion, criterion_of
 from ._crossed import Crossed
+from ._descent import along
 from ._implicit import minimal_value, minimum
 from ._iterative import IterativeCrossed
 from ._lbfgs import lbfgs
-from ._newton import Evaluation, Minimum, along, newton
+from ._newton import Evaluation, Minimum, newton
 from ._rotations import moved_factors, moves, n_moves
 from ._start import default_start
 from ._structure import Structure

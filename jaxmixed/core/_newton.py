@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from ._descent import along, beside, choose, dot, downhill, norm, times
 from ._types import Scalar, varying_like
 
 RESULTS = (
@@ -39,8 +40,6 @@ RADIUS = 1.0  # of the first step, relative to 1 + |theta|
 SHRINK, GROW = 0.25, 2.0
 POOR_RATIO, GOOD_RATIO = 0.25, 0.75
 SUFFICIENT = 1e-4
-UNROLLED = 4  # largest Hessian whose inverse is written out; beyond it compile time outweighs the loop
-PIVOT_FLOOR = 1e-9  # smallest |pivot| of a scaled Hessian; below it a direction counts as flat
 
 Evaluation = tuple[Scalar, Float[jax.Array, " m"], Float[jax.Array, "m m"]]
 
@@ -169,23 +168,8 @@ def begin(start: Float[jax.Array, "k *lanes"], size: int) -> State:
     identity = jnp.broadcast_to(along(np.eye(size, dtype=dtype), start), (size, size, *lanes))
     slope, steps, result = jnp.zeros((size, *lanes), dtype), jnp.zeros(lanes, int), jnp.full(lanes, MAX_STEPS)
     best = Minimum(start, infinity, slope, identity, infinity, steps, result)
-    state = State(best, start, one, one, RADIUS * (1 + _norm(start)), no, no)
+    state = State(best, start, one, one, RADIUS * (1 + norm(start)), no, no)
     return jax.tree.map(lambda leaf: varying_like(leaf, start), state)
-
-
-def along(constant: np.ndarray, array: jax.Array) -> np.ndarray:
-    """Give a constant, one for all searches, the axis of many, if an array of the shape (k, ...) has it."""
-    return constant.reshape(constant.shape + (1,) * (array.ndim - 1))
-
-
-def beside(scalar: jax.Array, array: jax.Array) -> jax.Array:
-    """Give a scalar of each search the axes that an array has before those of the searches."""
-    return scalar.reshape((1,) * (array.ndim - scalar.ndim) + scalar.shape)
-
-
-def choose(condition: jax.Array, array: jax.Array, other: jax.Array) -> jax.Array:
-    """Return one array or the other, as a condition of each search says."""
-    return jnp.where(beside(condition, array), array, other)
 
 
 def advance(
@@ -208,7 +192,7 @@ def advance(
     x, value, gradient, hessian = (choose(accepted, a, b) for a, b in zip(new, old, strict=True))
 
     steep = moves.steepen(x, hessian)
-    step, decrement, convex = _downhill(steep, gradient)
+    step, decrement, convex = downhill(steep, gradient)
     # Where the function does not vary, its Hessian is rounding, and every scale of it is wrong.
     most = jnp.abs(gradient).max(0) * state.radius + jnp.abs(hessian).max((0, 1)) * state.radius**2
     settled = accepted & ((convex & (decrement < tolerance)) | (most < tolerance))
@@ -220,9 +204,9 @@ def advance(
     good = accepted & ~first & (ratio > GOOD_RATIO)
     radius = jnp.where(good, jnp.maximum(radius, GROW * state.length), radius)
 
-    length = _norm(step)
+    length = norm(step)
     step = step * beside(jnp.minimum(1, radius / jnp.maximum(length, tiny)), step)
-    predicted = -_dot(gradient + _times(steep, step) / 2, step)
+    predicted = -dot(gradient + times(steep, step) / 2, step)
     trial = moves.retract(x, step)
     zeros = vanishing(trial) & (trial != 0)
     try_zeros = settled & zeros.any(0) & ~state.trying_zeros
@@ -230,81 +214,10 @@ def advance(
     trial = jnp.where(beside(try_zeros, trial) & zeros, 0, trial)
     x = choose(finished & ~try_zeros, trial, x)
 
-    stuck = radius < eps * (1 + _norm(x))
+    stuck = radius < eps * (1 + norm(x))
     result = jnp.where(settled | state.trying_zeros, CONVERGED, jnp.where(stuck, STUCK, MAX_STEPS))
     broken = ~jnp.isfinite(value) | (stuck & ~jnp.isfinite(new[1]))
     result = jnp.where(broken, NON_FINITE, result)
     done = (finished & ~try_zeros) | state.trying_zeros | stuck | ~jnp.isfinite(value)
     best = Minimum(x, value, gradient, hessian, decrement, best.steps + 1, result)
     return State(best, trial, jnp.minimum(length, radius), predicted, radius, try_zeros, done)
-
-
-def _dot(a, b):
-    return (a * b).sum(0)
-
-
-def _norm(vector):
-    return jnp.sqrt(_dot(vector, vector))
-
-
-def _times(matrix, vector):
-    return (matrix * vector[None]).sum(1)
-
-
-def _downhill(hessian, gradient):
-    """Return the modified Newton step, the decrement, and whether the Hessian had no negative pivot."""
-    tiny = jnp.finfo(hessian.dtype).tiny
-    scale = jax.lax.rsqrt(jnp.maximum(jnp.abs(diagonal(hessian)), tiny))
-    matrix, scaled = hessian * scale[:, None] * scale[None, :], gradient * scale
-    if len(matrix) <= UNROLLED:
-        inverse, lowest = _modified_inverse(matrix)
-        step = -_times(inverse, scaled)
-    else:
-        solution, lowest = _modified_solution(matrix, scaled)
-        step = -solution
-    return scale * step, -_dot(step, scaled), lowest > -PIVOT_FLOOR
-
-
-def diagonal(matrix: Float[jax.Array, "m m *lanes"]) -> Float[jax.Array, "m *lanes"]:
-    """Return the diagonal of a matrix, of each search where there are many."""
-    return jnp.where(along(np.eye(len(matrix), dtype=bool), matrix[0]), matrix, 0).sum(1)
-
-
-def _modified_solution(matrix, vector):
-    """Solve L|D|L' x = vector for matrix = LDL', one row at a time; also return the lowest pivot in D."""
-    size, rows = len(matrix), along(np.arange(len(matrix)), vector)
-
-    def forward(j, carry):
-        matrix, vector, L, sizes, lowest = carry
-        pivot = matrix[j, j][None]
-        column = jnp.where(rows > j, matrix[:, j], 0)
-        below = column / jnp.where(jnp.abs(pivot) < PIVOT_FLOOR, PIVOT_FLOOR, pivot)
-        matrix, vector = matrix - below[:, None] * column[None], vector - below * vector[j][None]
-        sizes = jnp.where(rows == j, jnp.maximum(jnp.abs(pivot), PIVOT_FLOOR), sizes)
-        return matrix, vector, L + below[:, None] * (rows == j)[None], sizes, jnp.minimum(lowest, pivot[0])
-
-    def backward(i, x):
-        j = size - 1 - i
-        return x - jnp.where(rows == j, _dot(L[:, j], x)[None], 0)
-
-    lowest = jnp.full_like(vector[0], jnp.inf)
-    start = matrix, vector, jnp.zeros_like(matrix), jnp.ones_like(vector), lowest
-    _, vector, L, sizes, lowest = jax.lax.fori_loop(0, size, forward, start)
-    return jax.lax.fori_loop(0, size, backward, vector / sizes), lowest
-
-
-def _modified_inverse(matrix):
-    """Return the inverse of L|D|L' for matrix = LDL', and the lowest pivot in D.
-
-    The first row is eliminated, the rest inverted, and the result bordered.
-    """
-    pivot = matrix[0, 0]
-    size = jnp.maximum(jnp.abs(pivot), PIVOT_FLOOR)
-    if len(matrix) == 1:
-        return (1 / size)[None, None], pivot
-    row = matrix[0, 1:] / jnp.where(jnp.abs(pivot) < PIVOT_FLOOR, PIVOT_FLOOR, pivot)[None]
-    rest, lowest = _modified_inverse(matrix[1:, 1:] - row[:, None] * matrix[0, 1:][None])
-    upper = -_times(rest, row)
-    top = jnp.concatenate([(1 / size - _dot(upper, row))[None], upper])
-    below = jnp.concatenate([upper[:, None], rest], axis=1)
-    return jnp.concatenate([top[None], below]), jnp.minimum(pivot, lowest)

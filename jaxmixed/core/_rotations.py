@@ -21,7 +21,8 @@ import numpy as np
 from jaxtyping import Float
 
 from ._covariance import Blocks, basis, n_theta, relative_factors, split
-from ._newton import Moves, along, beside, choose, diagonal
+from ._descent import along, beside, choose, diagonal
+from ._newton import Moves
 
 
 def moves(blocks: tuple[Blocks, ...]) -> Moves:

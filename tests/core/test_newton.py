@@ -5,13 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxmixed.core._descent import modified_inverse, modified_solution
 from jaxmixed.core._lbfgs import lbfgs
 from jaxmixed.core._newton import (
     CONVERGED,
     MAX_STEPS,
     NON_FINITE,
-    _modified_inverse,
-    _modified_solution,
     newton,
 )
 
@@ -95,8 +94,8 @@ def test_steps_by_the_sizes_of_the_pivots(size, x64):
     vector = rng.normal(size=size)
     truth = np.linalg.solve(L @ np.diag(np.abs(d)) @ L.T, vector)
     matrix = jnp.asarray(L @ np.diag(d) @ L.T)
-    inverse, lowest = _modified_inverse(matrix)
-    solution, same = jax.jit(_modified_solution)(matrix, jnp.asarray(vector))
+    inverse, lowest = modified_inverse(matrix)
+    solution, same = jax.jit(modified_solution)(matrix, jnp.asarray(vector))
     np.testing.assert_allclose(inverse @ vector, truth, rtol=1e-9)
     np.testing.assert_allclose(solution, truth, rtol=1e-9)
     np.testing.assert_allclose([lowest, same], d.min(), rtol=1e-9)
