@@ -144,6 +144,7 @@ def test_nested_factors(nested_fit):
 @pytest.mark.parametrize(
     ("call", "found"),
     [
+        (lambda fit: fit.bootstrap(10, 1, mesh=3), "mesh is of type int"),
         (lambda fit: fit.bootstrap(0, 1), "n is 0"),
         (lambda fit: fit.bootstrap(10, "a"), "key is 'a'"),
         (lambda fit: fit.bootstrap(10, 1, kind="bayes"), "kind is 'bayes'"),
