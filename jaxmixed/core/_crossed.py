@@ -4,10 +4,8 @@ With e the factor of most levels and o all others side by side,
 
     S_oo = Lambda_o'(A_oo - sum_j A_oj K_j A_jo)Lambda_o + I,     j over the levels of e,
 
-is factored once for each theta. A_jo is mostly sparse: it is kept as a list of entries, one for every
-level of e and column of o that meet in a row, and the products A_oj K_j A_jo as a list of pairs of
-entries of the same level.
-Nothing of size n x D or J x D is formed.
+is factored once for each theta. A_jo is mostly sparse: large ones are kept as a list of entries, one for
+every level of e and column of o that meet in a row, and nothing of size n x D or J x D is formed.
 """
 
 from typing import NamedTuple

@@ -1,20 +1,35 @@
-"""Laying out crossed factors: which levels meet, and which pairs of meetings share a level."""
+"""Laying out crossed factors: which levels meet, and how the products of those meetings are to be formed."""
 
 from dataclasses import dataclass
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from ._couplings import Couplings, DenseCouplings, SparseCouplings, count_pairs
+from ._couplings import Couplings, DenseCouplings
+from ._couplings_sparse import BLOCK, SparseCouplings, count_pairs
 from ._crossed import Crossed, Sizes
+from ._crossed_memory import check_memory, most_pairs
 from ._design import RandomTerm
 from ._products import level_products
 from ._structure import Plan, Products
 from ._types import Array, namespace, segment_sum
 
-DENSE_COPIES = 6  # D x D arrays alive at once while fitting
-DENSE_FILL = 0.003  # pairs for each multiplication of the dense form, from where on the dense form is faster
-MEMORY_LIMIT = 16 * 2**30  # bytes that these copies may take
+PAIR = 400  # multiplications of matrix products that take as long as one pair of the list
+COMMON = (
+    0,
+    1 / 32,
+    1 / 16,
+    1 / 8,
+    3 / 16,
+    1 / 4,
+    3 / 8,
+    1 / 2,
+    5 / 8,
+    3 / 4,
+    1,
+)  # shares of D that are tried
+MARKED = 32  # cells for each row, up to which those that occur are marked rather than sorted
 
 
 @dataclass(frozen=True)
@@ -34,13 +49,12 @@ class CrossedPlan(Plan):
         order = tuple(sorted(range(len(terms)), key=lambda t: -terms[t].n_levels))
         eliminated, others = terms[order[0]], [terms[t] for t in order[1:]]
         sizes = tuple((term.n_levels, term.z.shape[1]) for term in others)
-        first = np.cumsum([0, *(J * q for J, q in sizes)])
-        D = int(first[-1])
-        _check_memory(D, terms, order, eliminated.z.dtype.itemsize)
+        *first, D = np.cumsum([0, *(J * q for J, q in sizes)]).tolist()
+        check_memory(terms)
         z = eliminated.z
         A = segment_sum(z[:, :, None] * z[:, None, :], eliminated.codes, eliminated.n_levels)
-        couplings = _couple(eliminated, others, first[:-1], D)
-        return cls(terms, A, couplings, _dense_products(others, first[:-1], D), sizes, order)
+        couplings = _couple(eliminated, others, first, D)
+        return cls(terms, A, couplings, _dense_products(others, first, D), sizes, order)
 
     def products(self, V: Float[Array, "n m"]) -> Products:
         in_order = (self.terms[t] for t in self.order)
@@ -53,50 +67,81 @@ class CrossedPlan(Plan):
         return Crossed(self.A, B, self.couplings, self.A_others, B_others, self.sizes, self.order)
 
 
-def _check_memory(D, terms, order, itemsize):
-    needed = DENSE_COPIES * D * D * itemsize
-    if needed > MEMORY_LIMIT:
-        sizes = ", ".join(str(terms[t].n_levels) for t in order)
-        raise ValueError(
-            f"Crossed factors with {sizes} levels leave a dense matrix of {D} x {D}, about "
-            f"{needed / 2**30:.0f} GiB of working memory, and at most {MEMORY_LIMIT / 2**30:.0f} GiB are "
-            f"expected; drop a factor, or sample its levels."
-        )
-
-
-def _couple(eliminated: RandomTerm, others: list[RandomTerm], first, D: int) -> Couplings:
+def _couple(eliminated: RandomTerm, others: list[RandomTerm], first: list[int], D: int) -> Couplings:
     """List where the eliminated factor meets the columns of the others."""
     xp = namespace(eliminated.z, *(term.z for term in others))
     levels, columns, values = [], [], []
     for start, term in zip(first, others, strict=True):
-        cell = np.asarray(eliminated.codes, np.int64) * term.n_levels + np.asarray(term.codes)
-        met, meeting = np.unique(cell, return_inverse=True)
-        level, other = np.divmod(met, term.n_levels)
+        level, other, products = _meetings(eliminated, term)
         q = term.z.shape[1]
-        products = eliminated.z[:, None, :] * term.z[:, :, None]
-        values.append(segment_sum(products, meeting, len(met)).reshape(len(met) * q, -1))
+        values.append(xp.swapaxes(products, 1, 2).reshape(len(level) * q, -1))
         levels.append(np.repeat(level, q))
         columns.append((start + other[:, None] * q + np.arange(q)).reshape(-1))
     level, column = np.concatenate(levels), np.concatenate(columns)
     by_level = np.argsort(level * D + column, kind="stable")
     level, column, value = level[by_level], column[by_level], xp.concatenate(values)[by_level]
     J, q = eliminated.n_levels, value.shape[1]
-    if count_pairs(level) > DENSE_FILL * J * q * D * D:
+    common = _common_columns(level, column, J, q, D)
+    if len(common) == D and J * q * D <= BLOCK:
         dense = segment_sum(value, level * D + column, J * D).reshape(J, D, q)
         return DenseCouplings(xp.swapaxes(dense, 1, 2))
-    return SparseCouplings.build(level, column, value, J, D)
+    return SparseCouplings.build(level, column, value, (J, D), common)
 
 
-def _dense_products(others: list[RandomTerm], first, D: int) -> Float[Array, "D D"]:
+def _common_columns(
+    level: Int[np.ndarray, " E"], column: Int[np.ndarray, " E"], J: int, q: int, D: int
+) -> Int[np.ndarray, " H"]:
+    """Return the columns whose products are better formed as matrices: those of most entries."""
+    by_entries = np.argsort(-np.bincount(column, minlength=D), kind="stable")
+    rank = np.empty(D, np.int64)
+    rank[by_entries] = np.arange(D)
+    all_pairs = count_pairs(np.bincount(level))
+    best, least = D, float(J * q * D * D)
+    for H in (int(share * D) for share in COMMON[:-1]):
+        pairs = all_pairs - count_pairs(np.bincount(level[rank[column] < H]))
+        cost = PAIR * pairs + J * q * H**2
+        if cost < least and pairs <= most_pairs(D, len(level)):
+            best, least = H, cost
+    return np.sort(by_entries[:best])
+
+
+def _meetings(
+    one: RandomTerm, other: RandomTerm
+) -> tuple[Int[np.ndarray, " M"], Int[np.ndarray, " M"], Float[Array, "M q r"]]:
+    """Return which levels of two factors meet in a row, and the sums of z_one z_other' over those rows."""
+    cells = one.n_levels * other.n_levels
+    cell = np.asarray(one.codes, np.int64) * other.n_levels + np.asarray(other.codes)
+    if cells <= MARKED * len(cell):
+        marked = np.zeros(cells, bool)
+        marked[cell] = True
+        met, meeting = np.flatnonzero(marked), (np.cumsum(marked, dtype=np.int32) - 1)[cell]
+    else:
+        met, meeting = np.unique(cell, return_inverse=True)
+    products = segment_sum(one.z[:, :, None] * other.z[:, None, :], meeting, len(met))
+    return *np.divmod(met, other.n_levels), products
+
+
+def _dense_products(others: list[RandomTerm], first: list[int], D: int) -> Float[Array, "D D"]:
     """Return the lower triangle of Z_o'W Z_o."""
-    total = namespace(*(term.z for term in others)).zeros(D * D, others[0].z.dtype)
+    xp = namespace(*(term.z for term in others))
+    rows, columns, values = [], [], []
     for i, (row_start, row_term) in enumerate(zip(first, others, strict=True)):
-        for column_start, column_term in zip(first[: i + 1], others[: i + 1], strict=True):
-            for a in range(row_term.z.shape[1]):
-                row = row_start + np.asarray(row_term.codes, np.int64) * row_term.z.shape[1] + a
-                for b in range(a + 1 if row_start == column_start else column_term.z.shape[1]):
-                    column = column_start + np.asarray(column_term.codes) * column_term.z.shape[1] + b
-                    total = total + segment_sum(
-                        row_term.z[:, a] * column_term.z[:, b], row * D + column, D * D
-                    )
-    return total.reshape(D, D)
+        for column_start, column_term in zip(first[:i], others[:i], strict=True):
+            row, column, products = _meetings(row_term, column_term)
+            _, a, b = np.indices(products.shape)
+            rows.append((row_start + row[:, None, None] * products.shape[1] + a).reshape(-1))
+            columns.append((column_start + column[:, None, None] * products.shape[2] + b).reshape(-1))
+            values.append(products.reshape(-1))
+        z, J, q = row_term.z, row_term.n_levels, row_term.z.shape[1]
+        blocks = segment_sum(z[:, :, None] * z[:, None, :], row_term.codes, J)
+        a, b = np.tril_indices(q)
+        level_start = row_start + q * np.arange(J)[:, None]
+        rows.append((level_start + a).reshape(-1))
+        columns.append((level_start + b).reshape(-1))
+        values.append(blocks[:, a, b].reshape(-1))
+    row, column, value = np.concatenate(rows), np.concatenate(columns), xp.concatenate(values)
+    if xp is np:
+        total = np.zeros((D, D), value.dtype)
+        total[row, column] = value
+        return total
+    return jnp.zeros((D, D), value.dtype).at[row, column].set(value, unique_indices=True)

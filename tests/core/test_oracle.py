@@ -19,7 +19,7 @@ from helpers import (
 from jaxmixed import core
 from jaxmixed.core import _crossed_plan, _fit
 from jaxmixed.core._average_information import value_gradient_information
-from jaxmixed.core._couplings import SparseCouplings
+from jaxmixed.core._couplings_sparse import SparseCouplings
 from jaxmixed.core._fit import value_gradient_hessian
 
 RTOL = 1e-10
@@ -93,7 +93,7 @@ def test_derivatives(structure, x64):
 @pytest.mark.parametrize("structure", CROSSED)
 def test_sparse_couplings(structure, monkeypatch):
     """Small designs are dense enough for matrix products; the list of pairs gives the same."""
-    monkeypatch.setattr(_crossed_plan, "DENSE_FILL", np.inf)
+    monkeypatch.setattr(_crossed_plan, "PAIR", 0)
     design = random_design(structure, 6, weights=True)
     assert isinstance(core.suffstats(design).structure.couplings, SparseCouplings)
     assert_matches(design, random_theta(design, 6), reml=True)
@@ -104,7 +104,7 @@ def test_sparse_couplings(structure, monkeypatch):
 def test_average_information(dense, monkeypatch, x64):
     """Its value and gradient are exact, and its Newton steps end at the same minimum."""
     if not dense:
-        monkeypatch.setattr(_crossed_plan, "DENSE_FILL", np.inf)
+        monkeypatch.setattr(_crossed_plan, "PAIR", 0)
     design = random_design("crossed_two", 6, weights=True)
     stats = jax.tree.map(jnp.asarray, core.compress(design))
     theta = jnp.asarray(random_theta(design, 6))

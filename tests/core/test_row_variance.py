@@ -17,7 +17,7 @@ from helpers import (
 from scipy.linalg import block_diag
 
 from jaxmixed import core
-from jaxmixed.core import _couplings, _crossed_plan
+from jaxmixed.core import _couplings_sparse, _crossed_plan
 
 
 def indicators(terms, levels) -> np.ndarray:
@@ -92,8 +92,8 @@ def test_variances_of_zero(structure):
 @pytest.mark.parametrize("structure", CROSSED)
 def test_sparse_couplings(structure, monkeypatch):
     """Small designs are dense enough for matrix products; lists of entries, cut up, give the same."""
-    monkeypatch.setattr(_crossed_plan, "DENSE_FILL", np.inf)
-    monkeypatch.setattr(_couplings, "CHUNK", 50)
+    monkeypatch.setattr(_crossed_plan, "PAIR", 0)
+    monkeypatch.setattr(_couplings_sparse, "CHUNK", 50)
     design = random_design(structure, 6, weights=True)
     assert_matches(design, random_theta(design, 6), design.X, design.terms)
     assert_matches(design, random_theta(design, 6), *new_rows(design, np.random.default_rng(7)))
@@ -151,7 +151,7 @@ def test_large_covariates():
 def test_traced(structure, dense, monkeypatch, x64):
     """Jitted and differentiated in theta; JAX arrays give what NumPy gives."""
     if not dense:
-        monkeypatch.setattr(_crossed_plan, "DENSE_FILL", np.inf)
+        monkeypatch.setattr(_crossed_plan, "PAIR", 0)
     design = random_design(structure, 13, weights=True)
     theta, stats = random_theta(design, 13), core.suffstats(design)
 
