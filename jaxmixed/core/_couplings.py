@@ -77,9 +77,15 @@ class DenseCouplings(Couplings):
         return self.A.reshape(-1, self.A.shape[2]).T @ b.reshape(-1, b.shape[2])
 
     def spread(self, joint: Float[Array, "D D"]) -> Float[Array, "J q q"]:
-        return namespace(joint, self.A).einsum("jad,jbd->jab", self.A @ joint, self.A)
+        return spread(self.A, joint)
 
     def through(
         self, joint: Float[Array, "D D"], level: Int[Array, " m"], columns: Int[Array, "m v"]
     ) -> Float[Array, "m q v"]:
         return namespace(joint, self.A).swapaxes((self.A @ joint)[level[:, None], :, columns], 1, 2)
+
+
+def spread(A: Float[Array, "J q D"], joint: Float[Array, "D D"]) -> Float[Array, "J q q"]:
+    """Return A_j joint A_j' of each level; one matrix product, where a stack of them is many slow ones."""
+    through = (A.reshape(-1, A.shape[2]) @ joint).reshape(A.shape)
+    return namespace(A, joint).einsum("jad,jbd->jab", through, A)

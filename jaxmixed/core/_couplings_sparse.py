@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from ._couplings import Couplings
+from ._couplings import Couplings, spread
 from ._dense import lower_product
 from ._types import Array, namespace, segment_sum
 
@@ -66,17 +66,19 @@ class SparseCouplings(Couplings):
         J, D = shape
         rare = np.ones(D, bool)
         rare[common] = False
+        level, column = _short(level), _short(column)
         one, other = _pairs(level, rare[column])
-        row, across = np.maximum(column[one], column[other]), np.minimum(column[one], column[other])
+        row = np.maximum(column[one], column[other])
         # Numbers of 16 bits are sorted in linear time.
         by_row = np.argsort(row.astype(np.uint16) if D < 2**16 else row, kind="stable")
-        one, other, cell = one[by_row], other[by_row], (row * D + across)[by_row]
+        one, other, row = one[by_row], other[by_row], row[by_row]
+        del by_row
+        cell = _short(row.astype(np.int64) * D + np.minimum(column[one], column[other]))
         products = (value[one][:, :, None] * value[other][:, None, :]).reshape(len(one), -1)
         levels = int(min(J, max(1, BLOCK // max(1, len(common) * value.shape[1]))))
         most = np.bincount(level // levels).max(initial=0)
-        listed = _short(level[one]), _short(cell), products
-        entries = _short(level), _short(column), value
-        return cls(*entries, _short(common), *listed, J, D, (levels, int(most)))
+        listed = level[one], cell, products
+        return cls(level, column, value, _short(common), *listed, J, D, (levels, int(most)))
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -146,9 +148,9 @@ class SparseCouplings(Couplings):
             start, end = np.searchsorted(self.level, [first, first + levels])
             place = self._places(np)[self.column[start:end]]
             seen = place < H
-            A = np.zeros((min(levels, self.n_levels - first), H, q), self.value.dtype)
-            A[self.level[start:end][seen] - first, place[seen]] = self.value[start:end][seen]
-            return A.swapaxes(1, 2)
+            A = np.zeros((min(levels, self.n_levels - first), q, H), self.value.dtype)
+            A[self.level[start:end][seen] - first, :, place[seen]] = self.value[start:end][seen]
+            return A
         entries = self.level, self._places(jnp)[self.column], self.value
         if most < len(self.level):
             start = jnp.searchsorted(self.level, first)
@@ -156,7 +158,7 @@ class SparseCouplings(Couplings):
         level, place, value = entries
         own = level - first
         own = jnp.where((own >= 0) & (own < levels), own, levels)  # of other levels: outside, and dropped
-        return jnp.zeros((levels, H, q), value.dtype).at[own, place].add(value).swapaxes(1, 2)
+        return jnp.zeros((levels, q, H), value.dtype).at[own, :, place].add(value)
 
     def _places(self, xp) -> Int[Array, " D"]:
         """Return the place of each column among the common ones, H where it is none of them."""
@@ -195,8 +197,7 @@ class SparseCouplings(Couplings):
             return total
         among = joint[self.common[:, None], self.common]
         blocks = map(self._common_block, range(0, self.n_levels, self.block[0]))
-        spread = xp.concatenate([xp.einsum("jad,jbd->jab", A @ among, A) for A in blocks])
-        return total + spread[: self.n_levels]
+        return total + xp.concatenate([spread(A, among) for A in blocks])[: self.n_levels]
 
     def through(
         self, joint: Float[Array, "D D"], level: Int[Array, " m"], columns: Int[Array, "m v"]
@@ -222,7 +223,7 @@ def _pairs(
     level: Int[np.ndarray, " E"], rare: Int[np.ndarray, " E"]
 ) -> tuple[Int[np.ndarray, " P"], Int[np.ndarray, " P"]]:
     """Return every pair of entries of the same level, one of them rare at least; `level` is sorted."""
-    in_order = np.lexsort((rare, level))  # within a level those that are not rare come first
+    in_order = _short(np.lexsort((rare, level)))  # within a level those that are not rare come first
     last = np.flatnonzero(rare[in_order])
     start = np.searchsorted(level, level[in_order[last]])
     one, other = _runs(start, last - start + 1)
@@ -233,9 +234,11 @@ def _runs(
     first: Int[np.ndarray, " m"], length: Int[np.ndarray, " m"]
 ) -> tuple[Int[np.ndarray, " P"], Int[np.ndarray, " P"]]:
     """Return the members first, first + 1, ... of runs of some lengths, each after the run it is of."""
-    run = np.repeat(np.arange(len(first)), length)
-    rank = np.arange(len(run)) - np.repeat(np.cumsum(length) - length, length)
-    return run, first[run] + rank
+    first, length = _short(first), _short(length)
+    run = np.repeat(np.arange(len(first), dtype=np.int32), length)
+    # What is added to the place among all members to give the member.
+    shift = first - (np.cumsum(length) - length)
+    return run, np.arange(len(run)) + np.repeat(shift, length)
 
 
 def _short(index: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from ._couplings import Couplings
 from ._crossed_curvature import crossed_curvature
 from ._crossed_posterior import CrossedPosterior, crossed_posterior
-from ._dense import eliminate_dense, logdet_gram
+from ._dense import eliminate_dense, logdet_gram, symmetric
 from ._patterns import pad_rows
 from ._structure import Between, Curvature, Directions, Factors, Levels, Reduced, Shifted, between, eliminate
 from ._types import Array, namespace
@@ -113,7 +113,7 @@ class Crossed(Levels):
         lower, columns = self.A_others - self.couplings.fill(K), self._columns(K)
         eye = jnp.eye(len(lower), dtype=lower.dtype)
         root, shift = (self._blockwise([factors[t][i] for t in self.order[1:]], eye) for i in range(2))
-        logdet, K_others = eliminate_dense(root, shift, lower + lower.T - jnp.diag(jnp.diagonal(lower)))
+        logdet, K_others = eliminate_dense(root, shift, symmetric(lower))
         schur = C - jnp.einsum("jic,jid->cd", self.B, K @ self.B) - columns.T @ K_others @ columns
         return Reduced(log_dets.sum() + logdet, schur)
 
@@ -175,8 +175,7 @@ class Crossed(Levels):
                 [xp.full(J, factors[t][0, 0]) for t, (J, _) in zip(self.order[1:], self.sizes, strict=True)]
             )
             return lower * scale[:, None] * scale[None, :]
-        symmetric = lower + lower.T - xp.diag(xp.diagonal(lower))
-        return xp.tril(self._left(factors, self._left(factors, symmetric).T))
+        return xp.tril(self._left(factors, self._left(factors, symmetric(lower)).T))
 
     def _left(self, factors: Factors, matrix):
         """Return Lambda_o' matrix."""

@@ -13,7 +13,9 @@ dense, W = I - A K on either side, and A~ = A_oo - A_oe K_e A_eo,
     F_oo = W_o A~,   F_eo = W_e A_eo W_o',   F_ee = W_e A_ee - W_e A_eo K_o A_oe W_e'
 
 where K_e is block diagonal and F_ee and F_eo are never formed: only what they add up to over the levels of
-e is, in a handful of D x D products.
+e is. Where Psi_o can be inverted, so is all that is D x D, but for one product for every direction of e:
+
+    K_o = (A~ + Psi_o^-1)^-1,   W_o = Psi_o^-1 K_o,   F_oo = Psi_o^-1 - W_o Psi_o^-1
 """
 
 from __future__ import annotations
@@ -24,11 +26,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from ._dense import symmetric
 from ._structure import Curvature, Directions, Factors, both_ways
 from ._types import Array, namespace
 
 if TYPE_CHECKING:
     from ._crossed import Crossed
+
+SMALLEST = (
+    1e-3  # standard deviation, relative to sigma, whose Psi is inverted: its square costs half the digits
+)
 
 
 def crossed_curvature(
@@ -47,15 +54,14 @@ def crossed_curvature(
     d_logdet = [xp.einsum("jab,kab->k", F - through, E_own)]
     d_logdet += [xp.einsum("jajb,kab->k", _blocks(crossed, reach.F, t, t), directions[t]) for t in others]
 
-    sums = [reach.over_levels(E) for E in E_own]  # G_i = sum_j X_j'E_i X_j
     FE, QE = F @ E_own[:, None], through @ E_own[:, None]
     within = _traces(FE, FE).sum(2) - _traces(FE, QE).sum(2) - _traces(QE, FE).sum(2)
-    KG = [reach.K_others @ G for G in sums]
+    KG, WG = zip(*(reach.around(E) for E in E_own), strict=True)
     within = within + xp.stack([xp.stack([(a * b.T).sum() for b in KG]) for a in KG])
-    seen = [reach.W_others @ G @ reach.W_others.T for G in sums]
-    rows = [[within, *(_against(crossed, seen, t, directions[t]) for t in others)]]
+    against = {t: _against(crossed, reach, WG, t, directions[t]) for t in others}
+    rows = [[within, *against.values()]]
     for a in others:
-        from_own = _against(crossed, seen, a, directions[a]).T
+        from_own = against[a].T
         rows.append([from_own, *(_across(crossed, reach.F, a, b, directions) for b in others)])
     dd_logdet = xp.concatenate([xp.concatenate(row, axis=1) for row in rows])
 
@@ -80,11 +86,17 @@ class _Reach:
         A, K = crossed.A, solved.K
         self.crossed, self.K = crossed, K
         self.W = xp.eye(A.shape[-1], dtype=A.dtype) - A @ K
-        lower = crossed.A_others - crossed.couplings.fill(K)
-        dense = _symmetric(lower)
-        self.K_others = left(factors, left(factors, solved.inverse).T)
-        self.W_others = xp.eye(len(dense), dtype=dense.dtype) - dense @ self.K_others
-        self.F = self.W_others @ dense
+        half = left(factors, solved.inverse)
+        self.K_others = left(factors, half.T)
+        self.back = _precisions(crossed, factors)
+        if self.back is None:
+            dense = symmetric(crossed.A_others - crossed.couplings.fill(K))
+            self.W_others = xp.eye(len(dense), dtype=dense.dtype) - dense @ self.K_others
+            self.F = self.W_others @ dense
+        else:
+            eye = xp.eye(len(half), dtype=half.dtype)
+            self.W_others = crossed._blockwise(self.back, self.K_others)
+            self.F = crossed._blockwise(self.back, eye - self.W_others.T)
 
     def scores(self, B: tuple[Array, ...]) -> tuple[Array, ...]:
         """Return Z_t'V^-1 v of each term, given Z_t'W v, shapes (J, q, m)."""
@@ -97,9 +109,22 @@ class _Reach:
         pieces = crossed._pieces(self.W_others @ columns)
         return crossed._by_term(scored, [piece.reshape(J, q, m) for piece, (J, q) in pieces])
 
-    def over_levels(self, E: Float[Array, "q q"]) -> Float[Array, "D D"]:
-        """Return A_oe W_e'E W_e A_eo."""
-        return _symmetric(self.crossed.couplings.fill(self.W.swapaxes(1, 2) @ E @ self.W))
+    def around(self, E: Float[Array, "q q"]) -> tuple[Float[Array, "D D"], Float[Array, "D D"]]:
+        """Return K_o G and W_o G, G = A_oe W_e'E W_e A_eo."""
+        G = symmetric(self.crossed.couplings.fill(self.W.swapaxes(1, 2) @ E @ self.W))
+        KG = self.K_others @ G
+        return KG, self.W_others @ G if self.back is None else self.crossed._blockwise(self.back, KG)
+
+
+def _precisions(crossed: Crossed, factors: Factors) -> list[Float[np.ndarray, "q q"]] | None:
+    """Return Psi^-1 of the others; `None` where one is nearly singular, or while tracing."""
+    others = [factors[t] for t in crossed.order[1:]]
+    if namespace(*others, crossed.A) is not np:
+        return None
+    if min(np.linalg.svd(L, compute_uv=False)[-1] for L in others) < SMALLEST:
+        return None
+    roots = [np.linalg.solve(L, np.eye(len(L), dtype=L.dtype)) for L in others]
+    return [root.T @ root for root in roots]
 
 
 def _of_schur(crossed: Crossed, reach: _Reach, scores, directions: Directions):
@@ -131,10 +156,13 @@ def _blocks(crossed: Crossed, matrix, row: int, column: int):
     return part.reshape(*crossed.sizes[i], *crossed.sizes[j])
 
 
-def _against(crossed: Crossed, seen: list, t: int, E):
+def _against(crossed: Crossed, reach: _Reach, WG: tuple, t: int, E):
     """Return tr(W_o G_i W_o' E_j) for the directions of e and those of another term."""
-    xp = namespace(E, *seen)
-    return xp.stack([xp.einsum("jajb,kab->k", _blocks(crossed, H, t, t), E) for H in seen])
+    xp, place = namespace(E, *WG), crossed.order.index(t) - 1
+    (rows, (J, q)), size = crossed._pieces(reach.W_others)[place], reach.W_others.shape[1]
+    W = rows.reshape(J, q, size)
+    around = [crossed._pieces(product)[place][0].reshape(J, q, size) for product in WG]
+    return xp.stack([xp.einsum("ab,kab->k", xp.einsum("jad,jbd->ab", M, W), E) for M in around])
 
 
 def _across(crossed: Crossed, F, a: int, b: int, directions: Directions):
@@ -147,8 +175,3 @@ def _across(crossed: Crossed, F, a: int, b: int, directions: Directions):
 
 def _traces(left, right):
     return namespace(left).einsum("kjab,ljba->klj", left, right)
-
-
-def _symmetric(lower):
-    xp = namespace(lower)
-    return lower + lower.T - xp.diag(xp.diagonal(lower))
