@@ -160,7 +160,11 @@ class Estimates(NamedTuple):
 
 def estimates(theta: Theta, stats: SuffStats, reml: bool = True) -> Estimates:
     """Return beta, its covariance, sigma and the criterion at theta."""
-    reduced = reduce(theta, stats)
+    return estimates_of(reduce(theta, stats), stats, reml)
+
+
+def estimates_of(reduced: Reduced, stats: SuffStats, reml: bool) -> Estimates:
+    """Do as `estimates`, the random effects having been eliminated."""
     profiled = profile_out(reduced.schur)
     dof = stats.n - stats.p if reml else stats.n
     pwrss = stats.scale**2 * profiled.pwrss

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from ._couplings import Couplings
 from ._crossed_curvature import crossed_curvature
-from ._crossed_posterior import CrossedPosterior, crossed_posterior
+from ._crossed_posterior import CrossedPosterior
 from ._dense import eliminate_dense, logdet_gram, symmetric
 from ._patterns import pad_rows
 from ._structure import Between, Curvature, Directions, Factors, Levels, Reduced, Shifted, between, eliminate
@@ -124,7 +124,8 @@ class Crossed(Levels):
         return C - xp.einsum("jic,jid->cd", self.B, solved.K @ self.B) - W.T @ (solved.inverse @ W)
 
     def posterior(self, factors: Factors, C: Float[Array, "c c"]) -> CrossedPosterior:
-        return crossed_posterior(self, factors, self.solve(factors, C))
+        solved = self.solve(factors, C)
+        return CrossedPosterior(solved.reduced, self, factors, solved)
 
     def modes_from(
         self, factors: Factors, solved: Solved, v: Float[Array, " c"]

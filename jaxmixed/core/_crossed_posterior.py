@@ -11,6 +11,7 @@ A row meets a few columns of o, so that of A_eo K_oo only those are formed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,14 +32,17 @@ class CrossedPosterior(Posterior):
     ----------
     crossed, factors, solved
         The cross products, Lambda of every factor, and what eliminating the effects left.
-    K_others
-        Covariance of the others' effects, relative to sigma^2.
     """
 
     crossed: Crossed
     factors: Factors
     solved: Solved
-    K_others: Float[Array, "D D"]
+
+    @cached_property
+    def K_others(self) -> Float[Array, "D D"]:
+        """Covariance of the others' effects, relative to sigma^2."""
+        half = self.crossed._left_transposed(self.factors, self.solved.inverse)
+        return self.crossed._left_transposed(self.factors, half.T)
 
     def modes(self, V: Float[Array, "c v"]) -> tuple[Float[Array, "J q v"], ...]:
         columns = [self.crossed.modes_from(self.factors, self.solved, v) for v in V.T]
@@ -78,10 +82,3 @@ class CrossedPosterior(Posterior):
         ]
         xp = namespace(*(term.z for term in others))
         return xp.concatenate(columns, axis=1), xp.concatenate([term.z for term in others], axis=1)
-
-
-def crossed_posterior(crossed: Crossed, factors: Factors, solved: Solved) -> CrossedPosterior:
-    """Return the posterior, given the random effects eliminated."""
-    half = crossed._left_transposed(factors, solved.inverse)
-    K_others = crossed._left_transposed(factors, half.T)
-    return CrossedPosterior(solved.reduced, crossed, factors, solved, K_others)

@@ -33,7 +33,7 @@ class RandomEffects(NamedTuple):
 
 def ranef_modes(theta: Theta, stats: SuffStats) -> tuple[Float[Array, "J q"], ...]:
     """Return the conditional modes of every grouping factor at theta, one (J, q) array each."""
-    return _modes(posterior(theta, stats), stats)
+    return modes_of(posterior(theta, stats), stats)
 
 
 def ranef(theta: Theta, sigma: Scalar, stats: SuffStats) -> tuple[RandomEffects, ...]:
@@ -69,14 +69,19 @@ def ranef(theta: Theta, sigma: Scalar, stats: SuffStats) -> tuple[RandomEffects,
     >>> effects.modes[:, 0].round(2)
     array([-2.16,  3.6 ,  1.04, -2.48])
     """
-    of_levels, covariances = posterior(theta, stats), []
+    return effects_of(posterior(theta, stats), sigma, stats)
+
+
+def effects_of(of_levels: Posterior, sigma: Scalar, stats: SuffStats) -> tuple[RandomEffects, ...]:
+    """Do as `ranef`, the random effects having been eliminated."""
+    covariances = []
     for T, K in zip(stats.T, of_levels.covariances(), strict=True):
         # T^-1 K T^-T for all levels at once: a solve along the first axis of (q, J * q).
         J, q = K.shape[:2]
         half = solve_lower(T, K.transpose(1, 0, 2).reshape(q, J * q)).reshape(q, J, q)
         full = solve_lower(T, half.transpose(2, 1, 0).reshape(q, J * q)).reshape(q, J, q)
         covariances.append(sigma**2 * full.transpose(1, 0, 2))
-    pairs = zip(_modes(of_levels, stats), covariances, strict=True)
+    pairs = zip(modes_of(of_levels, stats), covariances, strict=True)
     return tuple(RandomEffects(b, V) for b, V in pairs)
 
 
@@ -85,7 +90,8 @@ def posterior(theta: Theta, stats: SuffStats) -> Posterior:
     return _levels(stats).posterior(conditioned_factors(theta, stats), stats.C)
 
 
-def _modes(of_levels: Posterior, stats: SuffStats) -> tuple[Float[Array, "J q"], ...]:
+def modes_of(of_levels: Posterior, stats: SuffStats) -> tuple[Float[Array, "J q"], ...]:
+    """Do as `ranef_modes`, the random effects having been eliminated."""
     gamma = profile_out(of_levels.reduced.schur).gamma
     xp = namespace(stats.C, gamma)
     v = xp.concatenate([-gamma, xp.ones(1, stats.C.dtype)])

@@ -13,6 +13,9 @@ import pandas as pd
 
 from jaxmixed import core
 
+from ..core._criterion import estimates_of, reduce
+from ..core._ranef import effects_of, modes_of, posterior
+from ..core._structure import Posterior
 from ._data import ModelFrame
 from ._estimate import curvature
 from ._explained import Variances
@@ -49,7 +52,9 @@ class FittedModel:
 
     @cached_property
     def _estimates(self) -> core.Estimates:
-        return core.estimates(self.theta, self.stats, self.reml)
+        whole = self._all_levels is self.stats
+        reduced = self._posterior.reduced if whole else reduce(self.theta, self.stats)
+        return estimates_of(reduced, self.stats, self.reml)
 
     @cached_property
     def _curvature(self) -> core.Curvature:
@@ -85,15 +90,21 @@ class FittedModel:
 
     @cached_property
     def _all_levels(self) -> core.SuffStats:
+        if isinstance(self.stats.structure, core.Crossed | core.IterativeCrossed):
+            return self.stats  # nothing was merged
         return core.assemble(self._conditioned, self._plan, self.y, compress=False)
 
     @cached_property
+    def _posterior(self) -> Posterior:
+        return posterior(self.theta, self._all_levels)
+
+    @cached_property
     def _modes(self) -> tuple[np.ndarray, ...]:
-        return core.ranef_modes(self.theta, self._all_levels)
+        return modes_of(self._posterior, self._all_levels)
 
     @cached_property
     def _effects(self) -> tuple[core.RandomEffects, ...]:
-        return core.ranef(self.theta, self._estimates.sigma, self._all_levels)
+        return effects_of(self._posterior, self._estimates.sigma, self._all_levels)
 
     def _labelled(self, values: np.ndarray, name: str) -> pd.Series:
         return pd.Series(values, index=list(self.frame.fixed_names), name=name)
