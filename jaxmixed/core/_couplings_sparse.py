@@ -74,7 +74,7 @@ class SparseCouplings(Couplings):
         one, other, row = one[by_row], other[by_row], row[by_row]
         del by_row
         cell = _short(row.astype(np.int64) * D + np.minimum(column[one], column[other]))
-        products = (value[one][:, :, None] * value[other][:, None, :]).reshape(len(one), -1)
+        products = (value[one][:, :, None] * value[other][:, None, :]).reshape(len(one), value.shape[1] ** 2)
         levels = int(min(J, max(1, BLOCK // max(1, len(common) * value.shape[1]))))
         most = np.bincount(level // levels).max(initial=0)
         listed = level[one], cell, products

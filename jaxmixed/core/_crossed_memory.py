@@ -3,9 +3,10 @@
 With D random effects of all factors but the eliminated one, E entries of A_eo and P listed pairs of them,
 a fit and what is asked of it later hold at most
 
-    COPIES D^2 + 2 (E (q + 1) + P (q^2 + 1))     numbers
+    COPIES D^2 + 2 (E (q + 1) + P (q^2 + 2))     numbers
 
-apart from the rows themselves, which are there already.
+apart from the rows themselves, which are there already: lists once here and once on the device, and what is
+gathered at their places.
 """
 
 import os
@@ -16,7 +17,7 @@ import numpy as np
 from ._couplings_sparse import BLOCK, count_pairs
 from ._design import RandomTerm
 
-COPIES = 8  # D x D arrays alive at once
+COPIES = 10  # D x D arrays alive at once
 SHARE = 0.9  # of the memory that is free, which these numbers may take
 PAIRS_AN_ENTRY = 32  # most pairs that are listed for each entry, where these are more than D^2
 CGROUP = Path("/sys/fs/cgroup")
@@ -44,7 +45,7 @@ def dense_memory(terms: tuple[RandomTerm, ...]) -> int:
     >>> ones, row = np.ones((60_000, 1)), np.arange(60_000)
     >>> terms = RandomTerm(ones, row % 30_000, 30_000, (1,)), RandomTerm(ones, row % 20_011, 20_011, (1,))
     >>> dense_memory(terms) // 2**30
-    23
+    29
     """
     eliminated, *others = sorted(terms, key=lambda term: -term.n_levels)
     D = sum(term.n_levels * term.z.shape[1] for term in others)
@@ -53,7 +54,7 @@ def dense_memory(terms: tuple[RandomTerm, ...]) -> int:
     per_level = np.minimum(rows * sum(term.z.shape[1] for term in others), D)
     entries = int(per_level.sum())
     pairs = min(count_pairs(per_level), most_pairs(D, entries))
-    listed = entries * (q + 1) + pairs * (q**2 + 1)
+    listed = entries * (q + 1) + pairs * (q**2 + 2)
     return eliminated.z.dtype.itemsize * (COPIES * D**2 + 2 * listed + BLOCK)
 
 

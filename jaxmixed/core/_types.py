@@ -18,6 +18,7 @@ k      elements of theta
 ====== ==================================================================
 """
 
+import math
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -60,6 +61,6 @@ def segment_sum(values: Array, codes: Array, n_segments: int) -> Array:
     if len(codes) and codes[0] == 0 and codes[-1] == n_segments - 1 and ((steps == 0) | (steps == 1)).all():
         # Each segment is a run of rows, and none is empty.
         return np.add.reduceat(values, np.concatenate([[0], np.flatnonzero(steps) + 1]), axis=0)
-    flat = values.reshape(len(values), -1)
+    flat = values.reshape(len(values), math.prod(values.shape[1:]))
     sums = [np.bincount(codes, column, n_segments) for column in flat.T]
     return np.stack(sums, axis=-1).reshape(n_segments, *values.shape[1:]).astype(values.dtype)
