@@ -52,8 +52,9 @@ class FittedModel:
 
     @cached_property
     def _estimates(self) -> core.Estimates:
-        whole = self._all_levels is self.stats
-        reduced = self._posterior.reduced if whole else reduce(self.theta, self.stats)
+        # A dense matrix is factored once, for these and for the random effects.
+        dense = isinstance(self.stats.structure, core.Crossed)
+        reduced = self._posterior.reduced if dense else reduce(self.theta, self.stats)
         return estimates_of(reduced, self.stats, self.reml)
 
     @cached_property
