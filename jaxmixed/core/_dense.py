@@ -8,8 +8,9 @@ S is given by its lower triangle, zeros above. The derivative is stated in terms
 because differentiating through a factorisation costs several triangular solves with the whole matrix.
 The inverse is formed by halves, S^-1 from the inverses of S_11 and of S_22 - S_21 S_11^-1 S_12, so that
 nearly all its flops are matrix products, of symmetric ones the lower half only: D^3 in all, as many as by
-a factorisation, at the speed of products. The library factors the blocks at the bottom, or the matrix is
-small and eliminated row by row.
+a factorisation, at the speed of products. Blocks at the bottom are swept (Beaton 1964; Goodnight 1979,
+doi:10.1080/00031305.1979.10482685), one strip of rows after another in a loop, which compiles faster than
+further halves; the library factors what a strip is swept by.
 """
 
 import jax
@@ -19,9 +20,10 @@ from jaxtyping import Float
 
 from ._small import logdet_inverse
 from ._structure import elimination_rule
-from ._types import Array, Scalar, namespace
+from ._types import Array, Scalar, namespace, varying_like
 
-LEAF = 150  # largest block that is factored rather than halved
+LEAF = 600  # largest block that is swept rather than halved
+STRIP = 150  # largest block that is factored, and most rows of a strip
 PANEL = 256  # fewest columns of a panel, and
 PANELS = 6  # most panels, in which the lower half of a symmetric product is formed
 OWN = (
@@ -101,8 +103,10 @@ def _halved(S):
     xp = namespace(S)
     if len(S) <= OWN and xp is not np:
         return logdet_inverse(S + jnp.tril(S, -1).T)
-    if len(S) <= LEAF:
+    if len(S) <= STRIP:
         return _factored(S)
+    if len(S) <= LEAF and xp is not np:
+        return _swept(S)
     half = len(S) // 2
     corner = S[half:, :half]
     logdet, first = _halved(S[:half, :half])
@@ -126,6 +130,30 @@ def symmetric(lower: Float[Array, "D D"]) -> Float[Array, "D D"]:
     """Return the symmetric matrix of this lower triangle."""
     xp = namespace(lower)
     return xp.tril(lower) + xp.tril(lower, -1).T
+
+
+def _swept(S):
+    """Return log|S| and S^-1, by sweeping one strip of rows after another."""
+    D = len(S)
+    count = -(-D // STRIP)
+    width = -(-D // count)
+    added = count * width - D  # rows of the identity, which change nothing
+    start = jax.scipy.linalg.block_diag(symmetric(S), jnp.eye(added, dtype=S.dtype))
+
+    def sweep(i, state):
+        logdet, A = state
+        first = i * width
+        rows = jax.lax.dynamic_slice_in_dim(A, first, width)
+        own, inverse = _factored(jax.lax.dynamic_slice_in_dim(rows, first, width, axis=1))
+        slope = inverse @ rows
+        A = A - rows.T @ slope
+        slope = jax.lax.dynamic_update_slice_in_dim(slope, -inverse, first, axis=1)
+        A = jax.lax.dynamic_update_slice_in_dim(A, slope, first, axis=0)
+        return logdet + own, jax.lax.dynamic_update_slice_in_dim(A, slope.T, first, axis=1)
+
+    begin = varying_like(jnp.zeros((), S.dtype), S), start
+    logdet, swept = jax.lax.fori_loop(0, count, sweep, begin)
+    return logdet, -swept[:D, :D]
 
 
 def _factored(S):

@@ -10,6 +10,7 @@ from jaxmixed import core
 from jaxmixed.core import _couplings_sparse, _crossed_memory, _crossed_plan
 from jaxmixed.core._couplings_sparse import SparseCouplings
 from jaxmixed.core._crossed_memory import GIB, dense_memory
+from jaxmixed.core._dense import logdet_gram
 from jaxmixed.core._structure import Structure
 
 # Share of the columns whose products are matrices, and numbers of the array that these are formed in.
@@ -129,3 +130,15 @@ def test_free_memory(monkeypatch, tmp_path):
     assert _crossed_memory.free_memory() == 2000
     (tmp_path / "memory.max").write_text("max\n")
     assert _crossed_memory.free_memory() > GIB / 8
+
+
+@pytest.mark.parametrize("D", [70, 151, 701])
+def test_large_inverse(D, x64):
+    """Factored, swept (strips that do not come out even), and by halves: as the library has it."""
+    A = np.random.default_rng(D).normal(size=(D, D))
+    S, W = A @ A.T / D + np.eye(D), A[:, :2]
+    truth = np.linalg.inv(S)
+    for logdet, gram, inverse in (logdet_gram(np.tril(S), W), jax.jit(logdet_gram)(np.tril(S), W)):
+        np.testing.assert_allclose(logdet, np.linalg.slogdet(S)[1], rtol=1e-12)
+        np.testing.assert_allclose(gram, W.T @ truth @ W, rtol=1e-10)
+        np.testing.assert_allclose(inverse, truth, rtol=0, atol=1e-13)
