@@ -1,9 +1,11 @@
 """Tables that print as text and as Markdown, and a line about the machine."""
 
+import math
 import os
 import platform
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -32,30 +34,31 @@ def _align(column: int, cell: str, width: int) -> str:
     return cell.ljust(width) if column == 0 else cell.rjust(width)
 
 
-def milliseconds(seconds: float | None) -> str:
-    """Format a time with three significant digits; "-" where there is none."""
-    return "-" if seconds is None else _three_digits(1e3 * seconds)
+def number(value: float) -> str:
+    """Format a number with three significant digits."""
+    if math.isnan(value):
+        return "-"
+    decimals = next(d for d, least in enumerate((100, 10, 1, 0.1, 0.01, 0)) if abs(value) >= least)
+    return f"{value:,.{decimals}f}"
 
 
-def seconds(value: float | None) -> str:
-    """Format a time in seconds with three significant digits; "-" where there is none."""
-    return "-" if value is None else _three_digits(value)
-
-
-def _three_digits(value: float) -> str:
-    decimals = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
-    return f"{value:.{decimals}f}"
-
-
-def machine(peers: list[str]) -> str:
-    """Describe what the timings depend on: processor kind and count, load, versions."""
-    names = ("jaxmixed", "jax", "jaxlib", "numpy", "pandas", "formulaic")
+def machine() -> str:
+    """Describe what the timings depend on: processors, load, versions."""
+    names = ("jax", "jaxlib", "numpy", "pandas", "formulaic")
     load = f", load average {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
     return (
-        f"{len(_processors())} cores ({platform.machine()}, {platform.system()}){load}; "
-        f"Python {platform.python_version()}, {', '.join(f'{n} {version(n)}' for n in names)}"
-        + "".join(f", {peer}" for peer in peers)
-        + "."
+        f"{len(_processors())} cores ({_model()}, {platform.system()}){load}; "
+        f"Python {platform.python_version()}, {', '.join(f'{n} {version(n)}' for n in names)}."
+    )
+
+
+def _model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    return next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine()
     )
 
 

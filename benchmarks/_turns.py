@@ -1,0 +1,131 @@
+"""Workloads by every package in turns, A B A B, each package in a process of its own."""
+
+import statistics
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ._process import OWN, Worker
+from ._truth import Verdict, judge, truth
+from ._workloads import Workload
+
+SLOW = 5.0  # seconds; what takes longer is timed once
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one package did of one workload; times are seconds of one fit, ratios theirs over ours.
+
+    `first` is the first call in its process, which compiles where something is compiled, and `peak` the
+    largest resident memory meanwhile, MiB. `trouble` says why there is no time.
+    """
+
+    workload: Workload
+    package: str
+    fits: int = 1
+    median: float = float("nan")
+    first: float = float("nan")
+    ratio: float = 1.0
+    low: float = 1.0
+    high: float = 1.0
+    peak: float | None = None
+    verdict: Verdict = Verdict(True, "", "")
+    trouble: str = ""
+
+    @property
+    def counts(self) -> bool:
+        return not self.trouble and self.verdict.right
+
+
+def measured(
+    workloads: Iterable[Workload],
+    starts: dict[str, tuple[list[str], dict[str, str]]],
+    folder: Path,
+    rounds: int,
+    budget: float,
+    limit: float,
+) -> tuple[list[Row], dict[str, str]]:
+    """Return rows of workloads of one model, and the versions of the packages."""
+    workloads = list(workloads)
+    model = workloads[0].model
+    path, factors = model.write(folder)
+    workers = [Worker(name, *start) for name, start in starts.items()]
+    abouts = {worker.name: worker.ask("about") for worker in workers}
+    versions = {name: about.get("version", about.get("error", "")) for name, about in abouts.items()}
+    tasks = {name: {t.replace("_", "-") for t in about.get("tasks", [])} for name, about in abouts.items()}
+    rows = []
+    wanted = {workload.task for workload in workloads}
+    able = [w for w in workers if tasks[w.name] & wanted]
+    loaded = {w.name: w.ask("load", path, model.formula, factors, limit=limit) for w in able}
+    able = [w for w in able if "NotImplementedError" not in loaded[w.name].get("error", "")]
+    for workload in workloads:
+        print(f"{workload.part}: {workload.name}", file=sys.stderr, flush=True)
+        asked = [w for w in able if workload.task in tasks[w.name] and w.process.poll() is None]
+        rows += in_turns(workload, asked, rounds, budget, limit)
+    for worker in workers:
+        worker.close()
+    return rows, versions
+
+
+def in_turns(
+    workload: Workload, workers: list[Worker], rounds: int, budget: float, limit: float
+) -> list[Row]:
+    """Time one workload, after a first round that only its own column shows."""
+    right = truth(workload.model, workload.task)
+    samples: dict[str, list[list[float]]] = {w.name: [] for w in workers}
+    first: dict[str, float] = {}
+    slow: dict[str, bool] = {}
+    replies: dict[str, dict[str, Any]] = {}
+    peaks: dict[str, float | None] = {}
+    for turn in range(rounds + 1):
+        for worker in workers:
+            name, fits = worker.name, workload.fits(worker.name, worker.name == OWN)
+            if "error" in replies.get(name, {}) or slow.get(name):
+                continue
+            if turn == 0:
+                worker.ask("prepare", workload.task, limit=limit)
+                worker.forget_peak()
+            found = worker.ask("time", workload.task, budget if turn else 0, fits, limit=limit)
+            replies[name] = found
+            if "error" in found:
+                continue
+            each = [seconds / workload.done(fits) for seconds in found["seconds"]]
+            first.setdefault(name, each[0])
+            slow[name] = sum(found["seconds"]) > SLOW and name != OWN
+            if turn or slow[name]:
+                samples[name].append(each)
+            peaks[name] = worker.peak()
+    rows = []
+    for worker in workers:
+        name, fits = worker.name, workload.fits(worker.name, worker.name == OWN)
+        if "error" in replies[name]:
+            if "NotImplementedError" not in replies[name]["error"]:
+                rows.append(Row(workload, name, fits, trouble=replies[name]["error"]))
+            continue
+        ratios = _ratios(samples[name], samples.get(OWN, []))
+        rows.append(
+            Row(
+                workload,
+                name,
+                workload.done(fits),
+                statistics.median(x for turn in samples[name] for x in turn),
+                first[name],
+                statistics.median(ratios),
+                min(ratios),
+                max(ratios),
+                peaks[name],
+                judge(replies[name], right, fits),
+            )
+        )
+    rows += [Row(workload, name, trouble=why) for name, why in workload.absent.items()]
+    return rows
+
+
+def _ratios(theirs: list[list[float]], ours: list[list[float]]) -> list[float]:
+    """Return their median over ours in each round; what was timed once stands beside each of our rounds."""
+    if not ours:
+        return [float("nan")]
+    pairs = zip(theirs * len(ours) if len(theirs) == 1 else theirs, ours, strict=False)
+    return [statistics.median(a) / statistics.median(b) for a, b in pairs]

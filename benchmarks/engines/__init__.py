@@ -1,0 +1,1 @@
+"""Packages that fit mixed models, each behind the same few questions; `_base` says which."""

@@ -1,0 +1,101 @@
+"""This package, asked as the others are."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import numpy as np
+
+import jaxmixed as jm
+from jaxmixed import core
+from jaxmixed.frame._estimate import estimate
+
+from ._base import BETA, FIRST, ROOT, SIGMA, SIZES, Engine
+
+
+class Package(Engine):
+    distribution = "jaxmixed"
+
+    def fit_to(self, data: Any) -> jm.LmerResult:
+        return jm.lmer(self.formula, data)
+
+    def answer(self, fit: jm.LmerResult) -> dict[str, Any]:
+        return {
+            "criterion": fit.criterion,
+            "beta": fit.params.to_numpy(),
+            "se": fit.bse.to_numpy(),
+            "names": list(fit.params.index),
+        }
+
+    @functools.cached_property
+    def stats(self) -> core.SuffStats:
+        with jax.enable_x64(True):
+            return jax.device_put(self.fit.stats)
+
+    def optimiser(self) -> dict[str, Any]:
+        return {"criterion": estimate(self.stats, True).criterion}
+
+    @functools.cached_property
+    def slope(self) -> Any:
+        return jax.jit(jax.grad(core.criterion))
+
+    def gradient(self) -> dict[str, Any]:
+        with jax.enable_x64(True):
+            return {"gradient": np.asarray(self.slope(np.array([1.0, 0.0, 1.0]), self.stats))}
+
+    def refit(self) -> dict[str, Any]:
+        return self.answer(self.fit.refit(self.other))
+
+    @property
+    def fresh(self) -> jm.LmerResult:
+        """The same fit without what was computed from it before."""
+        return dataclasses.replace(self.fit)
+
+    def tested(self, ddf: str) -> dict[str, Any]:
+        table = self.fresh.tidy("fixed", ddf=ddf)
+        return {
+            "df": table["df"].to_numpy(),
+            "se": table["std_error"].to_numpy(),
+            "names": list(table["term"]),
+        }
+
+    def satterthwaite(self) -> dict[str, Any]:
+        return self.tested("satterthwaite")
+
+    def kenward_roger(self) -> dict[str, Any]:
+        return self.tested("kenward-roger")
+
+    def profile(self) -> dict[str, Any]:
+        limits = self.fresh.conf_int(method="profile", parm="all").to_numpy()
+        p = len(self.fit.params)
+        return {"limits": np.vstack([limits[p:], limits[:p]])}
+
+    def prediction(self) -> dict[str, Any]:
+        table = self.fresh.predict(interval="prediction")
+        return {"width": float((table["conf_high"] - table["conf_low"]).mean())}
+
+    def bootstrap(self, n: int) -> dict[str, Any]:
+        found = self.fresh.bootstrap(n, key=1, progress=False)
+        return {"boot_se": np.std(found.replicates.beta, axis=0, ddof=1)}
+
+    def responses(self, n: int) -> dict[str, Any]:
+        formula = self.formula.removeprefix(self.response).strip()
+        found = jm.fit_many(formula, self.data, self.responses_there[:n].T, progress=False)
+        return {"criteria": found.criterion.to_numpy()[:FIRST]}
+
+    def sets(self, n: int) -> dict[str, Any]:
+        found = jm.fit_by(self.formula, self.data, by="set", progress=False)
+        assert len(found) == n, f"{len(found)} data sets, expected {n}"
+        return {"criteria": found.criterion.to_numpy()[:FIRST]}
+
+    def power(self, n: int) -> dict[str, Any]:
+        """A curve over all sizes, from a scenario: designs, draws, fits, tests."""
+        sd = np.sqrt(np.sum(ROOT**2, axis=1))
+        truth = dict(zip(("Intercept", "Days"), BETA, strict=True))
+        truth |= {"sd(Intercept | Subject)": sd[0], "sd(Days | Subject)": sd[1], "sigma": SIGMA}
+        truth |= {"cor(Intercept, Days | Subject)": ROOT[0] @ ROOT[1] / sd.prod()}
+        design = jm.make_design(Subject=SIZES[0], Days=range(10))
+        scenario = jm.scenario(self.formula, design, truth)
+        curve = jm.power_curve(scenario, n, 1, groups={"Subject": SIZES}, progress=False).to_frame()
+        return {"rejected": (curve["power"] * n).to_numpy(), "each": n}
