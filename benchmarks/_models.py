@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ._ratings import SHAPES, ratings
+
 FEW = 60  # levels, up to which their order is handed over
 ROWS, GROUPS, RESPONSES = 1000, 100, 20_000
 SETS = 2000
@@ -70,6 +72,14 @@ def _sets() -> tuple[pd.DataFrame, None]:
     return pd.concat(frames, ignore_index=True), None
 
 
+def _ratings() -> tuple[pd.DataFrame, None]:
+    return ratings(*SHAPES["1M"], seed=0).frame(), None
+
+
+def _nothing() -> tuple[pd.DataFrame, None]:
+    return pd.DataFrame({"y": []}), None
+
+
 SLEEPSTUDY = Model("sleepstudy", "Reaction ~ Days + (Days | Subject)", "sleep_slope")
 GPA = Model("gpa", "gpa ~ occasion + (1 | student)", "gpa")
 ORTHODONT = Model("Orthodont", "distance ~ age * Sex + (age | Subject)", "orthodont")
@@ -79,6 +89,9 @@ INSTEVAL = Model("InstEval", "y ~ service + (1 | s) + (1 | d) + (1 | dept)", "in
 INTERCEPTS = Model("intercepts", "y ~ x + (1 | g)", "intercepts", _responses)
 SLOPES = Model("slopes", "y ~ x + (x | g)", "slopes", _responses)
 MANY_SETS = Model("data sets", "y ~ x + (1 | g)", "sets", _sets)
+
+RATINGS = Model("ratings", "y ~ 1 + (1 | user) + (1 | item)", "ratings", _ratings)
+STREAM = Model("stream", "y ~ x1 + x2 + (1 + x1 | g)", make=_nothing)
 
 
 def truths() -> dict[str, dict]:

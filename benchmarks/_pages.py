@@ -5,34 +5,50 @@ import csv
 import itertools
 from pathlib import Path
 
+from ._summaries import aims, floors, losses
 from ._table import Table, number
 from ._turns import Row
 
 RESULTS = Path(__file__).parent / "results"
 UNITS = {"us": 1e6, "ms": 1e3, "s": 1.0}
-HEADER = ("", "package", "time", "ours x", "from .. to", "first", "MiB", "difference", "remark")
+HEADER = ("", "package", "time", "times ours", "from .. to", "first", "MiB", "difference", "remark")
+NOTES = (
+    "Time: median of warm calls, in brackets if the answer is wrong, which the remark shows. Times ours: the "
+    "package's time over ours in the same round, median and range over rounds. First: its first call, which "
+    "compiles where something is compiled. MiB: peak of its process meanwhile. Difference: the worst of each "
+    "quantity from its reference, in the units that benchmarks/README.md gives.",
+)
 
 
-def write(options: argparse.Namespace, rows: list[Row], versions: dict[str, str], about: str) -> None:
+def write(
+    options: argparse.Namespace, rows: list[Row], more: list[Table], versions: dict[str, str], about: str
+) -> None:
     """Print the tables, and write them unless only a part was run."""
     packages = f"Packages: {', '.join(versions.values())}."
-    tables = [
-        timings(part, list(group)) for part, group in itertools.groupby(rows, lambda r: r.workload.part)
-    ]
+    parts = itertools.groupby(rows, lambda row: row.workload.part)
+    tables = [timings(part, list(group)) for part, group in parts]
+    tables = [aims(rows), losses(rows), *tables, floors(rows), *more]
     print(*(table.text() for table in tables), about, packages, sep="\n\n")
     if options.only is None:
-        name = options.suite if options.device == "cpu" else f"{options.suite}_{options.device}"
-        pages = "\n\n".join(["# Benchmarks", about, packages, *(table.markdown() for table in tables)])
-        (RESULTS / f"{name}.md").write_text(pages + "\n")
-        write_csv(RESULTS / f"{name}.csv", rows, versions)
+        picture = f"![Time and memory against size]({page(options)}.png)"
+        text = "\n\n".join(
+            [f"# Benchmarks\n\n{about}\n\n{packages}", *(t.markdown() for t in tables), picture]
+        )
+        (RESULTS / f"{page(options)}.md").write_text(text + "\n")
+        write_csv(RESULTS / f"{page(options)}.csv", rows, versions)
+
+
+def page(options: argparse.Namespace) -> str:
+    """Return the name of the files that a run writes."""
+    return options.suite if options.device == "cpu" else f"{options.suite}_{options.device}"
 
 
 def timings(part: str, rows: list[Row]) -> Table:
     lines = []
     for workload, group in itertools.groupby(rows, lambda row: row.workload):
         for place, row in enumerate(group):
-            lines.append((f"{workload.words}, {workload.model.name}" if place == 0 else "", *cells(row)))
-    return Table(part, HEADER, lines)
+            lines.append((workload.name if place == 0 else "", *cells(row)))
+    return Table(part, HEADER, lines, NOTES)
 
 
 def cells(row: Row) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 import statistics
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,17 @@ from ._process import OWN, Worker
 from ._truth import Verdict, judge, truth
 from ._workloads import Workload
 
-SLOW = 5.0  # seconds; what takes longer is timed once
+RIGHT = Verdict(True, "", "")
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Rounds, seconds a round, seconds beyond which a package is timed once, and those it may take."""
+
+    rounds: int
+    budget: float
+    slow: float
+    limit: float
 
 
 @dataclass(frozen=True)
@@ -31,8 +41,9 @@ class Row:
     low: float = 1.0
     high: float = 1.0
     peak: float | None = None
-    verdict: Verdict = Verdict(True, "", "")
+    verdict: Verdict = RIGHT
     trouble: str = ""
+    floor: dict[str, float] = field(default_factory=dict)
 
     @property
     def counts(self) -> bool:
@@ -43,9 +54,7 @@ def measured(
     workloads: Iterable[Workload],
     starts: dict[str, tuple[list[str], dict[str, str]]],
     folder: Path,
-    rounds: int,
-    budget: float,
-    limit: float,
+    effort: Effort,
 ) -> tuple[list[Row], dict[str, str]]:
     """Return rows of workloads of one model, and the versions of the packages."""
     workloads = list(workloads)
@@ -58,20 +67,18 @@ def measured(
     rows = []
     wanted = {workload.task for workload in workloads}
     able = [w for w in workers if tasks[w.name] & wanted]
-    loaded = {w.name: w.ask("load", path, model.formula, factors, limit=limit) for w in able}
+    loaded = {w.name: w.ask("load", path, model.formula, factors, limit=effort.limit) for w in able}
     able = [w for w in able if "NotImplementedError" not in loaded[w.name].get("error", "")]
     for workload in workloads:
         print(f"{workload.part}: {workload.name}", file=sys.stderr, flush=True)
         asked = [w for w in able if workload.task in tasks[w.name] and w.process.poll() is None]
-        rows += in_turns(workload, asked, rounds, budget, limit)
+        rows += in_turns(workload, asked, effort)
     for worker in workers:
         worker.close()
     return rows, versions
 
 
-def in_turns(
-    workload: Workload, workers: list[Worker], rounds: int, budget: float, limit: float
-) -> list[Row]:
+def in_turns(workload: Workload, workers: list[Worker], effort: Effort) -> list[Row]:
     """Time one workload, after a first round that only its own column shows."""
     right = truth(workload.model, workload.task)
     samples: dict[str, list[list[float]]] = {w.name: [] for w in workers}
@@ -79,21 +86,21 @@ def in_turns(
     slow: dict[str, bool] = {}
     replies: dict[str, dict[str, Any]] = {}
     peaks: dict[str, float | None] = {}
-    for turn in range(rounds + 1):
+    for turn in range(effort.rounds + 1):
         for worker in workers:
             name, fits = worker.name, workload.fits(worker.name, worker.name == OWN)
             if "error" in replies.get(name, {}) or slow.get(name):
                 continue
             if turn == 0:
-                worker.ask("prepare", workload.task, limit=limit)
+                worker.ask("prepare", workload.task, limit=effort.limit)
                 worker.forget_peak()
-            found = worker.ask("time", workload.task, budget if turn else 0, fits, limit=limit)
+            found = worker.ask("time", workload.task, effort.budget if turn else 0, fits, limit=effort.limit)
             replies[name] = found
             if "error" in found:
                 continue
             each = [seconds / workload.done(fits) for seconds in found["seconds"]]
             first.setdefault(name, each[0])
-            slow[name] = sum(found["seconds"]) > SLOW and name != OWN
+            slow[name] = sum(found["seconds"]) > effort.slow and name != OWN
             if turn or slow[name]:
                 samples[name].append(each)
             peaks[name] = worker.peak()
@@ -119,6 +126,9 @@ def in_turns(
                 judge(replies[name], right, fits),
             )
         )
+    if workload.floor and rows and not rows[0].trouble:
+        floor = workers[0].ask("floor", workload.task, workload.size, limit=effort.limit)
+        rows[0] = replace(rows[0], floor=floor)
     rows += [Row(workload, name, trouble=why) for name, why in workload.absent.items()]
     return rows
 

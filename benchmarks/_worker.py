@@ -6,6 +6,7 @@ A request is a line with fields separated by tabs, its answer a line of JSON:
     load     path  formula  g=a,b;h=       {}               factors, with levels where there are few
     prepare  task                          {}               what is there before the task, a fit mostly
     time     task  budget  size            {"seconds": [...], ...}  and what the task found
+    floor    task  size                    {"flops": ..., "bytes": ..., ...}  of jaxmixed only
 
 Samples are taken until `budget` seconds are spent, at least one. What goes wrong is {"error": ...}.
 `engines/engine.R` answers the same requests.
@@ -47,7 +48,7 @@ def read(path: str, factors: str) -> pd.DataFrame:
 
 
 def tasks_of(engine: Any) -> list[str]:
-    hidden = {"load", "fit", "fit_to", "answer", "refit_to"}
+    hidden = {"load", "fit", "fit_to", "answer", "refit_to", "floor_of"}
     return [name for name in dir(engine) if not name.startswith("_") and name not in hidden]
 
 
@@ -63,6 +64,8 @@ def reply(engine: Any, verb: str, arguments: list[str]) -> dict[str, Any]:
         if arguments[0] not in ALONE:
             _ = engine.fit
         return {}
+    if verb == "floor":
+        return engine.floor_of(arguments[0], int(arguments[1]))
     task, budget, size = arguments
     method = getattr(engine, task.replace("-", "_"))
     work = functools.partial(method, int(size)) if int(size) else method

@@ -41,6 +41,12 @@ def parts(formula: str) -> tuple[str, list[tuple[str, str]]]:
     return fixed, terms
 
 
+def criteria(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what is compared of many fits."""
+    method = {"method": answers[0]["method"]} if "method" in answers[0] else {}
+    return {"criteria": [answer["criterion"] for answer in answers[:FIRST]]} | method
+
+
 class Engine:
     """One package; `fit_to` and `answer` are its own, the rest follows unless it can do better."""
 
@@ -73,7 +79,9 @@ class Engine:
 
     @functools.cached_property
     def sets_there(self) -> list[pd.DataFrame]:
-        return [part.reset_index(drop=True) for _, part in self.data.groupby("set")]
+        group = self.terms[0][1]
+        parts = (part.reset_index(drop=True) for _, part in self.data.groupby("set"))
+        return [part.assign(**{group: part[group].cat.remove_unused_categories()}) for part in parts]
 
     def with_groups(self, data: pd.DataFrame) -> pd.DataFrame:
         """Return the data with a column for every nested factor, for packages that do not make them."""
@@ -85,7 +93,7 @@ class Engine:
 
     def sets(self, n: int) -> dict[str, Any]:
         answers = [self.answer(self.fit_to(data)) for data in self.sets_there[:n]]
-        return {"criteria": [a["criterion"] for a in answers[:FIRST]]}
+        return criteria(answers)
 
 
 class Refitting(Engine):
@@ -99,7 +107,7 @@ class Refitting(Engine):
 
     def responses(self, n: int) -> dict[str, Any]:
         answers = [self.answer(self.refit_to(y)) for y in self.responses_there[:n]]
-        return {"criteria": [a["criterion"] for a in answers[:FIRST]]}
+        return criteria(answers)
 
     def bootstrap(self, n: int) -> dict[str, Any]:
         """Refit responses that are simulated from the estimates, one factor, intercept and slope."""

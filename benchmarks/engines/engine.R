@@ -94,18 +94,19 @@ fitting <- list(
 )
 tasks <- switch(name,
   lme4 = c(fitting, list(
-    # Fits of their own to other responses, for truths.json.
-    other = function() {
-      data <- state$data
+    # Fits of their own, for truths.json: by REML and by ML, n responses, or one that is made from the first.
+    truth = function(n) {
       y <- all.vars(state$formula)[1]
-      data[[y]] <- data[[y]] * (1 + 0.01 * sin(seq_along(data[[y]])))
-      answer(lmer(state$formula, data))
+      data <- if (n < 0) list(state$data) else lapply(if (n > 0) read_responses(n) else list(state$other), function(v) {
+        state$data[[y]] <- v
+        state$data
+      })
+      if (!is.null(state$data$set)) data <- split(state$data, state$data$set)[seq_len(-n)]
+      fits <- lapply(data, function(d) lmer(state$formula, d))
+      ml <- lapply(data, function(d) lmer(state$formula, d, REML = FALSE))
+      criteria <- list(criteria = vapply(fits, crit, 0), criteria_ml = vapply(ml, function(f) -2 * as.numeric(logLik(f)), 0))
+      c(answer(fits[[1]]), list(beta_ml = unname(fixef(ml[[1]]))), criteria)
     },
-    each_response = function(n) list(criteria = vapply(read_responses(n), function(y) {
-      data <- state$data
-      data$y <- y
-      crit(lmer(state$formula, data))
-    }, 0)),
     optimiser = function() list(criterion = optimizeLmer(state$objective, start = state$start)$fval),
     gradient = function() list(gradient = lme4:::deriv12(state$objective, c(1, 0, 1))$gradient),
     profile = function() {
@@ -158,6 +159,7 @@ while (length(line <- readLines(input, 1)) > 0) {
       about = list(version = paste0(name, " ", packageVersion(name)), tasks = names(tasks)),
       load = load_data(part[2], part[3], if (length(part) > 3) part[4] else ""),
       prepare = prepare(part[2]),
+      truth = tasks$truth(as.numeric(part[2])),
       time = time_task(part[2], as.numeric(part[3]), as.numeric(part[4])))),
     error = function(e) sprintf('{"error":"%s"}', gsub('["\n\\]', " ", conditionMessage(e)))
   )

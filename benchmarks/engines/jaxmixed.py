@@ -11,6 +11,8 @@ import jaxmixed as jm
 from jaxmixed import core
 from jaxmixed.frame._estimate import estimate
 
+from .._rows import FORMULA, TRUTH, rows
+from . import _floors, _scaled
 from ._base import BETA, FIRST, ROOT, SIGMA, SIZES, Engine
 
 
@@ -52,8 +54,8 @@ class Package(Engine):
         """The same fit without what was computed from it before."""
         return dataclasses.replace(self.fit)
 
-    def tested(self, ddf: str) -> dict[str, Any]:
-        table = self.fresh.tidy("fixed", ddf=ddf)
+    def kenward_roger(self) -> dict[str, Any]:
+        table = self.fresh.tidy("fixed", ddf="kenward-roger")
         return {
             "df": table["df"].to_numpy(),
             "se": table["std_error"].to_numpy(),
@@ -61,10 +63,8 @@ class Package(Engine):
         }
 
     def satterthwaite(self) -> dict[str, Any]:
-        return self.tested("satterthwaite")
-
-    def kenward_roger(self) -> dict[str, Any]:
-        return self.tested("kenward-roger")
+        df = self.fresh.df
+        return {"df": df.to_numpy(), "names": list(df.index)}
 
     def profile(self) -> dict[str, Any]:
         limits = self.fresh.conf_int(method="profile", parm="all").to_numpy()
@@ -99,3 +99,39 @@ class Package(Engine):
         scenario = jm.scenario(self.formula, design, truth)
         curve = jm.power_curve(scenario, n, 1, groups={"Subject": SIZES}, progress=False).to_frame()
         return {"rejected": (curve["power"] * n).to_numpy(), "each": n}
+
+    def stream(self, n: int) -> dict[str, Any]:
+        """Fit rows that are made as they are read; their making, twice, is in the time."""
+        fit = jm.lmer(FORMULA, lambda: rows(n))
+        return {
+            "off": float(
+                np.max(np.abs(fit.params[list(TRUTH)] - list(TRUTH.values())) / fit.bse[list(TRUTH)])
+            )
+        }
+
+    def scaled(self, axis: str, n: int) -> dict[str, Any]:
+        """Fit data of one size, kept until another is asked for."""
+        if self.kept[:2] != (axis, n):
+            self.kept = (axis, n, getattr(_scaled, axis)(n))
+        self.kept[2]()
+        return {}
+
+    kept: tuple = ("", 0, None)
+    scale_rows = functools.partialmethod(scaled, "rows")
+    scale_groups = functools.partialmethod(scaled, "groups")
+    scale_patterns = functools.partialmethod(scaled, "patterns")
+    scale_crossed_levels = functools.partialmethod(scaled, "crossed_levels")
+
+    def scale_replicates(self, n: int) -> dict[str, Any]:
+        return self.bootstrap(n)
+
+    def floor_of(self, task: str, n: int) -> dict[str, float]:
+        """Return flops and bytes of a task, and those of a second on this machine."""
+        floor = {
+            "bootstrap": lambda: _floors.of_replicates(self.fit, n),
+            "power": lambda: _floors.of_replicates(self.fit, n * len(SIZES)),
+            "responses": lambda: _floors.of_responses(self.fit, n),
+            "lmer": lambda: _floors.of_dense_block(self.fit),
+            "stream": lambda: _floors.of_rows(n, 4, 6),
+        }[task]()
+        return floor | {f"{unit}_a_second": rate for unit, rate in _floors.rates().items()}

@@ -1,0 +1,86 @@
+"""What the rows of a run come to: aims met or missed, where others are faster and why, floors."""
+
+from ._process import OWN, PYTHON as PYTHON_PACKAGES
+from ._table import Table, number
+from ._turns import Row
+from ._workloads import PYTHON, Workload
+
+# Why a task of ours can take longer than another package's, and what would change it.
+WHY = {
+    "lmer": "reading the formula (formulaic) and labelling results (pandas) is Python, and most of the "
+    "time; a reader of formulas and frames that is compiled would change it",
+    "refit": "one call of a compiled program costs 0.1 to 0.2 ms and results are labelled by pandas; many "
+    "responses belong into fit_many, which takes microseconds each",
+    "satterthwaite": "the derivatives are a dozen calls of NumPy, and results are labelled by pandas; the "
+    "arithmetic itself takes microseconds, as batches show",
+    "kenward-roger": "the derivatives are some tens of calls of NumPy, and the table has all columns of a "
+    "test, not degrees of freedom alone; one compiled program would change it, at the price of compiling it",
+}
+
+
+def aims(rows: list[Row]) -> Table:
+    """Compare what was found with what we want."""
+    lines = []
+    for own in (row for row in rows if row.package == OWN):
+        for whom, times in own.workload.aims.items():
+            found = reached(own.workload, whom, rows)
+            if found is None or own.trouble:
+                continue
+            met = "yes" if found.ratio >= times and own.counts else "no"
+            against = whom if whom != PYTHON else f"every package of Python; fastest is {found.package}"
+            lines.append((own.workload.name, against, number(times), number(found.ratio), met))
+    met = sum(line[-1] == "yes" for line in lines)
+    return Table(
+        f"Aims: {met} of {len(lines)} met",
+        ("workload", "faster than", "times, aim", "times, found", "met"),
+        lines,
+    )
+
+
+def reached(workload: Workload, whom: str, rows: list[Row]) -> Row | None:
+    """Return the row that decides an aim: the fastest whose answer is right."""
+    names = PYTHON_PACKAGES if whom == PYTHON else (whom,)
+    of_whom = [row for row in rows if row.workload is workload and row.package in names and not row.trouble]
+    right = [row for row in of_whom if row.counts]
+    # Another answer than the right one is no reason to be slower, but it is all there is of one package.
+    return min(right or (of_whom if whom != PYTHON else []), key=lambda row: row.ratio, default=None)
+
+
+def losses(rows: list[Row]) -> Table:
+    """List every right answer that came sooner than ours."""
+    lines = [
+        (row.workload.name, row.package, f"{1 / row.ratio:.1f}", WHY.get(row.workload.task, ""))
+        for row in rows
+        if row.counts and row.ratio < 1
+    ]
+    return Table(
+        "Where others are faster", ("workload", "package", "times", "why, and what would change it"), lines
+    )
+
+
+def floors(rows: list[Row]) -> Table:
+    """Compare our times with the machine's rates."""
+    lines = []
+    for row in rows:
+        if "flops" not in row.floor:
+            continue
+        f, time = row.floor, row.median * row.fits
+        least = f["flops"] / f["flops_a_second"] + f["bytes"] / f["bytes_a_second"]
+        lines.append(
+            (
+                row.workload.name,
+                f"{f['flops']:.1e}",
+                f"{f['bytes']:.1e}",
+                number(f["flops_a_second"] / 1e9),
+                number(f["bytes_a_second"] / 1e9),
+                number(least),
+                number(time),
+                number(time / least),
+            )
+        )
+    header = ("workload", "flops", "bytes", "Gflop/s", "GB/s", "floor (s)", "ours (s)", "ours / floor")
+    notes = (
+        "The floor counts products of matrices, and the statistics and rows they read, at the rates of a "
+        "product of two 1500 x 1500 matrices and of a copy of 128 MiB, measured in the same process.",
+    )
+    return Table("The least that the machine needs", header, lines, notes)
