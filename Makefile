@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 WORKERS ?= 2
+SUITE ?= quick
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -16,7 +17,7 @@ help:
 	@echo "make fast    run the tests not marked slow"
 	@echo "make lint    check style and types"
 	@echo "make format  put the sources in the agreed style"
-	@echo "make bench   time fits against other packages"
+	@echo "make bench   time every workload beside other packages; SUITE=full for all of them"
 	@echo "make clean   remove the virtual environment and caches"
 
 $(STAMP): pyproject.toml
@@ -49,7 +50,7 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/fit.py
+	$(BIN)/python -m benchmarks --suite $(SUITE)
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis .benchmarks

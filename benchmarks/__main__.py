@@ -13,7 +13,7 @@ from ._pages import RESULTS, page, write
 from ._process import OWN, commands
 from ._scaling import draw, scaling, table
 from ._table import Table, machine
-from ._turns import Effort, Row, measured
+from ._turns import Effort, Row, measured, without_wrong_methods
 from ._workloads import WORKLOADS, Workload
 
 SUITES = {"quick": Effort(3, 0.05, 0.5, 30.0), "full": Effort(5, 0.2, 3.0, 100.0)}
@@ -40,6 +40,7 @@ def main() -> None:
             found, named = measured(group, starts, folder, effort)
             rows += found
             versions |= named
+        rows = without_wrong_methods(rows)
         rows.sort(key=lambda row: WORKLOADS.index(row.workload))
         more = [] if options.only else others(options, starts, folder, effort.limit)
     about += f" Took {(time.perf_counter() - started) / 60:.1f} minutes."

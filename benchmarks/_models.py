@@ -85,6 +85,8 @@ GPA = Model("gpa", "gpa ~ occasion + (1 | student)", "gpa")
 ORTHODONT = Model("Orthodont", "distance ~ age * Sex + (age | Subject)", "orthodont")
 PASTES = Model("Pastes", "strength ~ 1 + (1 | batch/cask)", "pastes")
 PENICILLIN = Model("Penicillin", "diameter ~ 1 + (1 | plate) + (1 | sample)", "penicillin")
+# Here Kenward and Roger's degrees of freedom are not Satterthwaite's: balanced designs tell no difference.
+CAKE = Model("cake", "angle ~ recipe + temp + (recipe | replicate)", "cake_factor_slope")
 INSTEVAL = Model("InstEval", "y ~ service + (1 | s) + (1 | d) + (1 | dept)", "insteval")
 INTERCEPTS = Model("intercepts", "y ~ x + (1 | g)", "intercepts", _responses)
 SLOPES = Model("slopes", "y ~ x + (x | g)", "slopes", _responses)

@@ -31,9 +31,10 @@ def aims(rows: list[Row]) -> Table:
             lines.append((own.workload.name, against, number(times), number(found.ratio), met))
     met = sum(line[-1] == "yes" for line in lines)
     return Table(
-        f"Aims: {met} of {len(lines)} met",
+        "Aims",
         ("workload", "faster than", "times, aim", "times, found", "met"),
         lines,
+        (f"{met} of {len(lines)} are met.",),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ._process import OWN, Worker
 from ._truth import Verdict, judge, truth
-from ._workloads import Workload
+from ._workloads import TESTS, Workload
 
 RIGHT = Verdict(True, "", "")
 
@@ -59,7 +59,10 @@ def measured(
     """Return rows of workloads of one model, and the versions of the packages."""
     workloads = list(workloads)
     model = workloads[0].model
-    path, factors = model.write(folder)
+    try:
+        path, factors = model.write(folder)
+    except OSError as error:  # gpa without a network
+        return [Row(workload, OWN, trouble=str(error)) for workload in workloads], {}
     workers = [Worker(name, *start) for name, start in starts.items()]
     abouts = {worker.name: worker.ask("about") for worker in workers}
     versions = {name: about.get("version", about.get("error", "")) for name, about in abouts.items()}
@@ -76,6 +79,19 @@ def measured(
     for worker in workers:
         worker.close()
     return rows, versions
+
+
+def without_wrong_methods(rows: list[Row]) -> list[Row]:
+    """Count no test or interval of a package whose method is wrong for one of the models."""
+    wrong = {(r.package, r.workload.task): r for r in rows if not r.trouble and r.verdict.wrong}
+    judged = []
+    for row in rows:
+        elsewhere = wrong.get((row.package, row.workload.task))
+        if row.counts and row.workload.part == TESTS and elsewhere is not None:
+            remark = f"right here, wrong for {elsewhere.workload.model.name}"
+            row = replace(row, verdict=replace(row.verdict, right=False, wrong=remark))
+        judged.append(row)
+    return judged
 
 
 def in_turns(workload: Workload, workers: list[Worker], effort: Effort) -> list[Row]:
