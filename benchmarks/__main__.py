@@ -13,7 +13,7 @@ from ._pages import RESULTS, page, write
 from ._process import OWN, commands
 from ._scaling import draw, scaling, table
 from ._table import Table, machine
-from ._turns import Effort, Row, measured, without_wrong_methods
+from ._turns import Effort, Row, introductions, measured, without_wrong_methods
 from ._workloads import WORKLOADS, Workload
 
 SUITES = {"quick": Effort(3, 0.05, 0.5, 30.0), "full": Effort(5, 0.2, 3.0, 100.0)}
@@ -32,14 +32,14 @@ def main() -> None:
     started, about = time.perf_counter(), machine()
     starts = commands(wanted, options.device)
     rows: list[Row] = []
-    versions: dict[str, str] = {}
+    abouts = introductions(starts)
+    versions = {name: about["version"] for name, about in abouts.items()}
+    tasks = {name: {task.replace("_", "-") for task in about["tasks"]} for name, about in abouts.items()}
     effort = SUITES[options.suite]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for _, group in itertools.groupby(sorted(chosen, key=_by_model), key=_by_model):
-            found, named = measured(group, starts, folder, effort)
-            rows += found
-            versions |= named
+            rows += measured(list(group), starts, tasks, folder, effort)
         rows = without_wrong_methods(rows)
         rows.sort(key=lambda row: WORKLOADS.index(row.workload))
         more = [] if options.only else others(options, starts, folder, effort.limit)
@@ -51,7 +51,9 @@ def others(options: argparse.Namespace, starts: dict, folder: Path, limit: float
     """Measure what is not one task by every package: cold starts, scaling, accuracy."""
     print("Cold start, scaling, accuracy", file=sys.stderr, flush=True)
     cold = cold_starts(starts, folder, 1 if options.suite == "quick" else 3)
-    curves = scaling(options.suite, starts[OWN], folder, limit)
+    if options.suite == "quick":
+        return [cold, accuracy(options.suite)]
+    curves = scaling(starts[OWN], folder, limit)
     draw(curves, RESULTS / f"{page(options)}.png")
     return [cold, table(curves), accuracy(options.suite)]
 

@@ -29,7 +29,7 @@ R_TIMES = 2.5  # how many times longer than R with lme4 ours may take
 
 
 def cold_starts(starts: dict[str, tuple[list[str], dict[str, str]]], folder: Path, runs: int) -> Table:
-    """Time fresh processes in turns: processor and elapsed seconds, medians, and the peak of memory."""
+    """Time fresh processes in turns: processor and elapsed seconds, medians."""
     path, _ = SLEEPSTUDY.write(folder)
     cache = {
         "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
@@ -49,28 +49,26 @@ def cold_starts(starts: dict[str, tuple[list[str], dict[str, str]]], folder: Pat
             command = starts[name][0][0]
             jobs[name] = ([command, "-e" if name == "lme4" else "-c", program.format(path=str(path))], {})
     _run(*jobs[CACHED])  # fills the cache
-    samples: dict[str, list[tuple[float, float, float]]] = {name: [] for name in jobs}
+    samples: dict[str, list[tuple[float, float]]] = {name: [] for name in jobs}
     for _ in range(runs):
         for name, job in jobs.items():
             samples[name].append(_run(*job))
     found = {name: [statistics.median(c) for c in zip(*v, strict=True)] for name, v in samples.items()}
     ours = found[OWN][1]
-    rows = [
-        (n, *map(number, (cpu, wall, wall / ours)), f"{peak:.0f}") for n, (cpu, wall, peak) in found.items()
-    ]
+    rows = [(name, *map(number, (cpu, wall, wall / ours))) for name, (cpu, wall) in found.items()]
     notes = []
     if "lme4" in found:
         times = ours / found["lme4"][1]
         verdict = "met" if times <= R_TIMES else "missed"
         notes.append(f"Aim: no more than {R_TIMES} times R with lme4; found {number(times)}: {verdict}.")
-    header = ("", "processor (s)", "elapsed (s)", "elapsed / ours", "MiB")
+    header = ("", "processor (s)", "elapsed (s)", "elapsed / ours")
     return Table(
         "Cold start: a process that imports, fits sleepstudy, prints the summary", header, rows, tuple(notes)
     )
 
 
-def _run(command: list[str], environment: dict[str, str]) -> tuple[float, float, float]:
-    """Return processor and elapsed seconds of one process, and its peak of memory in MiB."""
+def _run(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
+    """Return processor and elapsed seconds of one process; fail if it fails."""
     start = time.perf_counter()
     process = subprocess.Popen(
         command, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -80,5 +78,4 @@ def _run(command: list[str], environment: dict[str, str]) -> tuple[float, float,
     process.returncode = os.waitstatus_to_exitcode(status)  # Popen must not wait a second time
     if process.returncode:
         raise RuntimeError(f"{command[0]} ended with status {process.returncode}: {command[-1]}")
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return usage.ru_utime + usage.ru_stime, elapsed, usage.ru_maxrss / unit
+    return usage.ru_utime + usage.ru_stime, elapsed

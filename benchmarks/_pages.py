@@ -30,9 +30,10 @@ def write(
     tables = [aims(rows), losses(rows), *tables, floors(rows), *more]
     print(*(table.text() for table in tables), about, packages, sep="\n\n")
     if options.only is None:
-        picture = f"![Time and memory against size]({page(options)}.png)"
+        image = f"![Time and memory against size]({page(options)}.png)"
+        shown = [image] if options.suite == "full" else []
         text = "\n\n".join(
-            [f"# Benchmarks\n\n{about}\n\n{packages}", *(t.markdown() for t in tables), picture]
+            [f"# Benchmarks\n\n{about}\n\n{packages}", *(t.markdown() for t in tables), *shown]
         )
         (RESULTS / f"{page(options)}.md").write_text(text + "\n")
         write_csv(RESULTS / f"{page(options)}.csv", rows, versions)

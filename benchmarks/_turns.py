@@ -2,7 +2,7 @@
 
 import statistics
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from ._process import OWN, Worker
 from ._truth import Verdict, judge, truth
 from ._workloads import TESTS, Workload
 
+Starts = dict[str, tuple[list[str], dict[str, str]]]  # commands and environments, by package
 RIGHT = Verdict(True, "", "")
 
 
@@ -50,35 +51,36 @@ class Row:
         return not self.trouble and self.verdict.right
 
 
+def introductions(starts: Starts) -> dict[str, dict[str, Any]]:
+    """Return the version and the tasks of every package, in its own words."""
+    workers = [Worker(name, *start) for name, start in starts.items()]
+    found = {worker.name: worker.ask("about") for worker in workers}
+    for worker in workers:
+        worker.close()
+    return found
+
+
 def measured(
-    workloads: Iterable[Workload],
-    starts: dict[str, tuple[list[str], dict[str, str]]],
-    folder: Path,
-    effort: Effort,
-) -> tuple[list[Row], dict[str, str]]:
-    """Return rows of workloads of one model, and the versions of the packages."""
-    workloads = list(workloads)
+    workloads: Sequence[Workload], starts: Starts, tasks: dict[str, set[str]], folder: Path, effort: Effort
+) -> list[Row]:
+    """Return rows of workloads of one model, by the packages that have a task among them."""
     model = workloads[0].model
     try:
         path, factors = model.write(folder)
     except OSError as error:  # gpa without a network
-        return [Row(workload, OWN, trouble=str(error)) for workload in workloads], {}
-    workers = [Worker(name, *start) for name, start in starts.items()]
-    abouts = {worker.name: worker.ask("about") for worker in workers}
-    versions = {name: about.get("version", about.get("error", "")) for name, about in abouts.items()}
-    tasks = {name: {t.replace("_", "-") for t in about.get("tasks", [])} for name, about in abouts.items()}
-    rows = []
+        return [Row(workload, OWN, trouble=str(error)) for workload in workloads]
     wanted = {workload.task for workload in workloads}
-    able = [w for w in workers if tasks[w.name] & wanted]
-    loaded = {w.name: w.ask("load", path, model.formula, factors, limit=effort.limit) for w in able}
-    able = [w for w in able if "NotImplementedError" not in loaded[w.name].get("error", "")]
+    workers = [Worker(name, *start) for name, start in starts.items() if tasks[name] & wanted]
+    loaded = {w.name: w.ask("load", path, model.formula, factors, limit=effort.limit) for w in workers}
+    able = [w for w in workers if "NotImplementedError" not in loaded[w.name].get("error", "")]
+    rows = []
     for workload in workloads:
         print(f"{workload.part}: {workload.name}", file=sys.stderr, flush=True)
         asked = [w for w in able if workload.task in tasks[w.name] and w.process.poll() is None]
         rows += in_turns(workload, asked, effort)
     for worker in workers:
         worker.close()
-    return rows, versions
+    return rows
 
 
 def without_wrong_methods(rows: list[Row]) -> list[Row]:

@@ -47,7 +47,7 @@ def tidy(
 
 
 def _joined(pieces: list[pd.DataFrame], name: str) -> np.ndarray:
-    """Join one column of several tables, missing where a table has none; pandas' own way takes ten times longer."""
+    """Join one column of several tables, missing where a table has none: pandas takes ten times longer."""
     dtype = object if name in TEXT else float
     columns = (
         piece[name].to_numpy(dtype) if name in piece else np.full(len(piece), np.nan, dtype)
