@@ -27,7 +27,7 @@ def write(
     packages = f"Packages: {', '.join(versions.values())}."
     parts = itertools.groupby(rows, lambda row: row.workload.part)
     tables = [timings(part, list(group)) for part, group in parts]
-    tables = [aims(rows), losses(rows), *tables, floors(rows), *more]
+    tables = [t for t in (aims(rows), losses(rows), *tables, floors(rows), *more) if t.rows]
     print(*(table.text() for table in tables), about, packages, sep="\n\n")
     if options.only is None:
         image = f"![Time and memory against size]({page(options)}.png)"
