@@ -8,6 +8,7 @@ Everything a user can get wrong is found here, before anything is compiled.
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,11 @@ class ModelFrame:
     state: dict = field(repr=False)
     context: Mapping[str, Any] = field(repr=False)
     reduced: Reduced | None = field(default=None, repr=False)
+
+    @cached_property
+    def fixed_index(self) -> pd.Index:
+        """`fixed_names`, made once: pandas takes longer to make an index of text than we to estimate."""
+        return pd.Index(self.fixed_names)
 
     @property
     def fixed_terms(self) -> dict[str, tuple[int, ...]]:
