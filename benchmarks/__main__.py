@@ -16,7 +16,7 @@ from ._table import Table, machine
 from ._turns import Effort, Row, introductions, measured, without_wrong_methods
 from ._workloads import WORKLOADS, Workload
 
-SUITES = {"quick": Effort(3, 0.05, 0.5, 30.0), "full": Effort(5, 0.2, 3.0, 150.0)}
+SUITES = {"quick": Effort(3, 0.05, 0.5, 30.0), "full": Effort(5, 0.2, 3.0, 75.0)}
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ._ratings import SHAPES, ratings
+from .engines._base import parts
 
 FEW = 60  # levels, up to which their order is handed over
 ROWS, GROUPS, RESPONSES = 1000, 100, 20_000
@@ -41,8 +42,7 @@ def _dataset(name: str) -> pd.DataFrame:
 
 
 def _is_factor(column: pd.Series, formula: str) -> bool:
-    groups = formula.replace(")", " ").replace("/", " ").split("|")[1:]
-    grouping = {part.split("+")[0].strip() for group in groups for part in group.split(" ") if part}
+    grouping = {name for _, group in parts(formula)[1] for name in group.split(":")}
     return isinstance(column.dtype, pd.CategoricalDtype) or column.name in grouping
 
 

@@ -49,7 +49,7 @@ def timings(part: str, rows: list[Row]) -> Table:
     for workload, group in itertools.groupby(rows, lambda row: row.workload):
         for place, row in enumerate(group):
             lines.append((workload.name if place == 0 else "", *cells(row)))
-    return Table(part, HEADER, lines, NOTES)
+    return Table(part, HEADER, lines, NOTES, words=(0, 1, 7, 8))
 
 
 def cells(row: Row) -> tuple[str, ...]:

@@ -16,22 +16,22 @@ class Table:
     header: tuple[str, ...]
     rows: list[tuple[str, ...]]
     notes: tuple[str, ...] = ()
+    words: tuple[int, ...] = (0,)  # columns of words, which are aligned to the left
 
     def text(self) -> str:
         lines = [self.header, *self.rows]
         widths = [max(len(line[i]) for line in lines) for i in range(len(self.header))]
-        body = ["  ".join(_align(i, cell, widths[i]) for i, cell in enumerate(line)) for line in lines]
+        body = ["  ".join(self._align(i, cell, widths[i]) for i, cell in enumerate(line)) for line in lines]
         return "\n".join([self.title, "", *(f"  {line.rstrip()}" for line in body), "", *self.notes])
 
     def markdown(self) -> str:
-        rule = tuple("---" if i == 0 else "---:" for i in range(len(self.header)))
+        rule = tuple("---" if i in self.words else "---:" for i in range(len(self.header)))
         body = [f"| {' | '.join(line)} |" for line in (self.header, rule, *self.rows)]
         notes = [f"\n{note}" for note in self.notes]
         return "\n".join([f"## {self.title}", "", *body, *notes])
 
-
-def _align(column: int, cell: str, width: int) -> str:
-    return cell.ljust(width) if column == 0 else cell.rjust(width)
+    def _align(self, column: int, cell: str, width: int) -> str:
+        return cell.ljust(width) if column in self.words else cell.rjust(width)
 
 
 def number(value: float) -> str:

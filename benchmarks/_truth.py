@@ -138,7 +138,7 @@ def _aligned(answer: dict, right: dict, quantity: str) -> tuple[np.ndarray, np.n
 
 def _plain(name: str) -> str:
     """Reduce "Sex[T.Female]" and "SexFemale", "(Intercept)" and "Intercept" to one spelling."""
-    parts = re.sub(r"\[(?:T\.)?|[\]()]", "", name).split(":")
+    parts = re.sub(r"\[(?:T\.)?|[\].()]", "", name).split(":")
     return ":".join(sorted(parts))
 
 
