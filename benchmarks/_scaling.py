@@ -91,6 +91,7 @@ def table(curves: list[Curve]) -> Table:
 def draw(curves: list[Curve], path: Path) -> None:
     """Draw time above memory, one column for each axis, both scales logarithmic."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     figure = Figure(figsize=(2.3 * len(curves), 4.4), layout="constrained")
     axes = figure.subplots(2, len(curves), sharex="col")
@@ -101,8 +102,10 @@ def draw(curves: list[Curve], path: Path) -> None:
             slope = curve.exponent(values)
             if math.isfinite(slope):
                 panel.text(0.06, 0.9, f"exponent {slope:.2f}", transform=panel.transAxes, fontsize=8)
-            low, high = np.min(values), np.max(values)
-            panel.set_ylim(low / 3, max(high, low * 10) * 3)
+            low = np.min(values)
+            panel.set_ylim(low / 3, 10 * max(np.max(values), 3 * low))
+            for direction in (panel.xaxis, panel.yaxis):
+                direction.set_minor_formatter(NullFormatter())
             panel.tick_params(labelsize=7)
             panel.grid(alpha=0.25, linewidth=0.5)
             if column == 0:
