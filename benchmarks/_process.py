@@ -94,7 +94,7 @@ def commands(wanted: list[str] | None, device: str) -> dict[str, tuple[list[str]
     }
     found = {OWN: ([sys.executable, "-m", "benchmarks._worker", OWN], platform)}
     for name in wanted or known:
-        command = _r(name) if name in R else _python(PYTHON[name])
+        command = r_command(name) if name in R else python_command(PYTHON[name])
         if command is not None:
             found[name] = (command, {})
         elif wanted:
@@ -102,7 +102,8 @@ def commands(wanted: list[str] | None, device: str) -> dict[str, tuple[list[str]
     return found
 
 
-def _python(module: str) -> list[str] | None:
+def python_command(module: str) -> list[str] | None:
+    """Return how to start the worker of a package of Python, or None if no interpreter has it."""
     for python in filter(None, [os.environ.get("JAXMIXED_PEER_PYTHON"), sys.executable]):
         test = f"import importlib.util as u, sys; sys.exit(u.find_spec({module!r}) is None)"
         if subprocess.run([python, "-c", test], stderr=subprocess.DEVNULL, cwd="/").returncode == 0:
@@ -110,7 +111,8 @@ def _python(module: str) -> list[str] | None:
     return None
 
 
-def _r(package: str) -> list[str] | None:
+def r_command(package: str) -> list[str] | None:
+    """Return how to start the worker of a package of R, or None if it is not here."""
     if shutil.which("Rscript") is None:
         return None
     test = f"quit(status = !requireNamespace('{package}', quietly = TRUE))"
