@@ -33,6 +33,13 @@ def main() -> None:
     starts = commands(wanted, options.device)
     rows: list[Row] = []
     abouts = introductions(starts)
+    if "error" in abouts[OWN]:
+        raise SystemExit(
+            f"jaxmixed does not start with --device {options.device} ({abouts[OWN]['error'].strip(': ')}); "
+            "JAX must find such a device: `python -c 'import jax; print(jax.devices())'`."
+        )
+    abouts = {name: about for name, about in abouts.items() if "error" not in about}
+    starts = {name: starts[name] for name in abouts}
     versions = {name: about["version"] for name, about in abouts.items()}
     tasks = {name: {task.replace("_", "-") for task in about["tasks"]} for name, about in abouts.items()}
     effort = SUITES[options.suite]

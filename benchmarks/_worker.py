@@ -48,13 +48,13 @@ def read(path: str, factors: str) -> pd.DataFrame:
 
 
 def tasks_of(engine: Any) -> list[str]:
-    hidden = {"load", "fit", "fit_to", "answer", "refit_to", "floor_of"}
+    hidden = {"load", "fit", "fit_to", "answer", "refit_to", "floor_of", "where"}
     return [name for name in dir(engine) if not name.startswith("_") and name not in hidden]
 
 
 def reply(engine: Any, verb: str, arguments: list[str]) -> dict[str, Any]:
     if verb == "about":
-        named = f"{engine.distribution} {version(engine.distribution)}"
+        named = f"{engine.distribution} {version(engine.distribution)}{engine.where()}"
         return {"version": named, "tasks": tasks_of(type(engine))}
     if verb == "load":
         path, formula, factors = arguments

@@ -58,6 +58,10 @@ class Engine:
         self.fixed, self.terms = parts(formula)
         self.response = formula.split("~")[0].strip()
 
+    def where(self) -> str:
+        """Return what the version should say of the device, if it is not the processor."""
+        return ""
+
     def fit_to(self, data: pd.DataFrame) -> Any:
         raise NotImplementedError
 

@@ -19,6 +19,10 @@ from ._base import BETA, FIRST, ROOT, SIGMA, SIZES, Engine
 class Package(Engine):
     distribution = "jaxmixed"
 
+    def where(self) -> str:
+        device = jax.devices()[0]
+        return "" if device.platform == "cpu" else f" on {device.device_kind}"
+
     def fit_to(self, data: Any) -> jm.LmerResult:
         return jm.lmer(self.formula, data)
 
