@@ -20,14 +20,14 @@ e is. Where Psi_o can be inverted, so is all that is D x D, but for one product 
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
 from ._dense import symmetric
-from ._structure import Curvature, Directions, Factors, both_ways
+from ._schur_derivatives import derivatives_of_schur, places
+from ._structure import Curvature, Directions, Factors
 from ._types import Array, namespace
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ def crossed_curvature(
         rows.append([from_own, *(_across(crossed, reach.F, a, b, directions) for b in others)])
     dd_logdet = xp.concatenate([xp.concatenate(row, axis=1) for row in rows])
 
-    d_schur, dd_schur = _of_schur(crossed, reach, scores, directions)
-    inside = np.argsort(np.concatenate([_places(crossed, directions)[t] for t in crossed.order]))
+    d_schur, dd_schur = derivatives_of_schur(scores, directions, lambda b: reach.scores(crossed.times(b)))
+    inside = np.argsort(np.concatenate([places(directions)[t] for t in crossed.order]))
     return Curvature(
         solved.reduced.logdet,
         solved.reduced.schur,
@@ -125,27 +125,6 @@ def _precisions(crossed: Crossed, factors: Factors) -> list[Float[np.ndarray, "q
         return None
     roots = [np.linalg.solve(L, np.eye(len(L), dtype=L.dtype)) for L in others]
     return [root.T @ root for root in roots]
-
-
-def _of_schur(crossed: Crossed, reach: _Reach, scores, directions: Directions):
-    """Return the first and second derivatives of S."""
-    xp, c, places = namespace(*scores), scores[0].shape[2], _places(crossed, directions)
-    k = sum(map(len, places.values()))
-    Y, d_schur = [], []
-    for t, (R, E) in enumerate(zip(scores, directions, strict=True)):
-        moved = xp.einsum("kab,jbc->jakc", E, R)
-        d_schur.append(-xp.einsum("jac,jakd->kcd", R, moved))
-        before, after = places[t][0], k - places[t][-1] - 1
-        Y.append(xp.pad(moved, ((0, 0), (0, 0), (before, after), (0, 0))).reshape(*R.shape[:2], k * c))
-    FY = reach.scores(crossed.times(tuple(Y)))
-    half = xp.stack([xp.einsum("jam,jan->mn", y, fy) for y, fy in zip(Y, FY, strict=True)]).sum(0)
-    return xp.concatenate(d_schur), both_ways(half.reshape(k, c, k, c).swapaxes(1, 2))
-
-
-def _places(crossed: Crossed, directions: Directions) -> dict[int, np.ndarray]:
-    """Return the positions of each term's directions among all."""
-    ends = np.cumsum([0, *map(len, directions)])
-    return {t: np.arange(a, b) for t, (a, b) in enumerate(pairwise(ends))}
 
 
 def _blocks(crossed: Crossed, matrix, row: int, column: int):

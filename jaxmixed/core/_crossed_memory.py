@@ -63,11 +63,17 @@ def most_pairs(D: int, entries: int) -> int:
     return max(D**2, PAIRS_AN_ENTRY * entries)
 
 
+def fits_into_memory(terms: tuple[RandomTerm, ...]) -> bool:
+    """Tell whether the machine has the memory that these crossed factors need, as far as it says."""
+    free = free_memory()
+    return free is None or dense_memory(terms) <= SHARE * free
+
+
 def check_memory(terms: tuple[RandomTerm, ...]) -> None:
     """Raise if the machine has less memory than these crossed factors need."""
-    needed, free = dense_memory(terms), free_memory()
-    if free is None or needed <= SHARE * free:
+    if fits_into_memory(terms):
         return
+    needed, free = dense_memory(terms), free_memory() or 0
     levels = sorted((term.n_levels for term in terms), reverse=True)
     D = sum(term.n_levels * term.z.shape[1] for term in terms)
     D -= max(terms, key=lambda term: term.n_levels).z.shape[1] * levels[0]

@@ -12,20 +12,22 @@ the levels of one term at a time,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from ._crossed_curvature import _of_schur, _places
 from ._host import on_host
 from ._krylov import Columns, solve
 from ._probes import signs
+from ._scaled_schur import ScaledSchur
+from ._schur_derivatives import derivatives_of_schur, places
 from ._structure import Curvature, Directions, Factors
 from ._types import Array
 
 if TYPE_CHECKING:
-    from ._iterative import IterativeCrossed, Solved
+    from ._iterative import IterativeCrossed
 
 
 @on_host
@@ -34,35 +36,31 @@ def iterative_curvature(
 ) -> Curvature:
     """Return `Structure.curvature`, the traces with a Monte Carlo error."""
     solved = structure.solve(factors, C)
-    reach, alike = Reach(structure, solved), cast(Any, structure)
-    scores = reach.scores(structure.responses())
-    d_schur, dd_schur = _of_schur(alike, cast(Any, reach), scores, directions)
-    first, second = _traces(structure, reach, directions)
+
+    def through(b: Columns) -> Columns:
+        return scores_of(structure, solved.B, structure.times(b))
+
+    scores = scores_of(structure, solved.B, structure.responses())
+    d_schur, dd_schur = derivatives_of_schur(scores, directions, through)
+    first, second = _traces(structure, through, directions)
     reduced = solved.reduced
     return Curvature(reduced.logdet, reduced.schur, first, d_schur, -(second + second.T) / 2, dd_schur)
 
 
-class Reach:
-    """What Z'V^-1 does to columns."""
-
-    def __init__(self, structure: IterativeCrossed, solved: Solved):
-        self.structure, self.B = structure, solved.B
-
-    def scores(self, products: Columns) -> Columns:
-        """Return Z_t'V^-1 v of each term, given Z_t'W v, shapes (J, q, m)."""
-        structure, B = self.structure, self.B
-        own, others = products[structure.order[0]], tuple(products[t] for t in structure.order[1:])
-        x, _ = solve(B, B.onto(own, others))
-        b = B.effects(x)
-        left = own - structure.crossings.to_own(b)
-        scored = left - structure.crossings.A @ (B.K @ left)
-        pairs = zip(B.without_own(own, others), B.schur_times(b), strict=True)
-        return structure.by_term(scored, [y - moved for y, moved in pairs])
+def scores_of(structure: IterativeCrossed, B: ScaledSchur, products: Columns) -> Columns:
+    """Return Z_t'V^-1 v of each term, given Z_t'W v, shapes (J, q, m)."""
+    own, others = products[structure.order[0]], tuple(products[t] for t in structure.order[1:])
+    x, _ = solve(B, B.onto(own, others))
+    b = B.effects(x)
+    left = own - structure.crossings.to_own(b)
+    scored = left - structure.crossings.A @ (B.K @ left)
+    pairs = zip(B.without_own(own, others), B.schur_times(b), strict=True)
+    return structure.by_term(scored, [y - moved for y, moved in pairs])
 
 
-def _traces(structure: IterativeCrossed, reach: Reach, directions: Directions):
+def _traces(structure: IterativeCrossed, through: Callable[[Columns], Columns], directions: Directions):
     """Return tr(F_tt E_i), and tr(F_st E_i F_ts E_j) as estimated from signs on the levels of E_i's term."""
-    inside, B = _places(cast(Any, structure), directions), structure.responses()
+    inside, B = places(directions), structure.responses()
     sizes = tuple(b.shape[:2] for b in B)
     z = signs(sizes, structure.n_probes, structure.seed + 1, B[0].dtype)
     k, m = sum(map(len, inside.values())), structure.n_probes
@@ -74,7 +72,7 @@ def _traces(structure: IterativeCrossed, reach: Reach, directions: Directions):
         alone = tuple(
             flat if s == t else jnp.zeros((*size, flat.shape[2]), flat.dtype) for s, size in enumerate(sizes)
         )
-        F = [part.reshape(*part.shape[:2], -1, m) for part in reach.scores(structure.times(alone))]
+        F = [part.reshape(*part.shape[:2], -1, m) for part in through(alone)]
         moved = [E[0, 0, 0] * part if scalar else part[:, :, 1:] for part in F]
         first = first.at[inside[t]].set(jnp.einsum("jam,jaim->i", z[t], moved[t]) / m)
         for s, E_s in enumerate(directions):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from ._crossed_memory import fits_into_memory
 from ._design import RandomTerm
 from ._host import on_host
 from ._iterative import IterativeCrossed
@@ -25,9 +26,9 @@ ROUNDS = 2  # of inverse iteration, which makes what stands out stand out more
 
 
 def is_direct(terms: tuple[RandomTerm, ...]) -> bool:
-    """Tell whether crossed factors are better solved for directly: there are few levels but the largest's."""
+    """Tell whether crossed factors are better solved for directly: there are few levels, and memory."""
     levels = sorted(term.n_levels * term.z.shape[1] for term in terms)
-    return sum(levels[:-1]) <= DIRECT
+    return sum(levels[:-1]) <= DIRECT and fits_into_memory(terms)
 
 
 @dataclass(frozen=True)
