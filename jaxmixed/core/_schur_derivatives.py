@@ -1,4 +1,4 @@
-"""Derivatives of [X y]'V^-1[X y] in the variances of crossed random effects, given how to multiply by Z'V^-1Z.
+"""Derivatives of [X y]'V^-1[X y] in variances of crossed random effects, given how to multiply by Z'V^-1Z.
 
 With R_t = Z_t'V^-1[X y] and F_ts = Z_t'V^-1Z_s,
 
