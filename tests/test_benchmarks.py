@@ -71,6 +71,11 @@ def test_what_was_timed_once_stands_beside_every_round_of_ours():
     assert _ratios([[4.0, 6.0], [8.0]], [[1.0], [2.0]]) == [5.0, 4.0]
 
 
+def test_every_workload_has_a_truth_and_a_name_of_its_own():
+    assert all(truth(workload.model, workload.task) for workload in WORKLOADS)
+    assert len({(workload.name, workload.part) for workload in WORKLOADS}) == len(WORKLOADS)
+
+
 def test_formulas_are_taken_apart():
     assert parts("y ~ x + (x | g)") == ("y ~ x", [("x", "g")])
     assert parts("y ~ 1 + (1 | a/b)") == ("y ~ 1", [("1", "a"), ("1", "a:b")])
