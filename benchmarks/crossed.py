@@ -189,19 +189,19 @@ def in_a_process(
 
 def insteval() -> list:
     """Fit two models of InstEval beside lme4."""
-    from _peers import has_lme4
-    from _report import Table, seconds
+    from _process import r_command
+    from _table import Table, number
 
     import jaxmixed as jm
 
-    lines = []
+    lines, beside = [], r_command("lme4") is not None
     with tempfile.TemporaryDirectory() as folder:
         jm.datasets.load("InstEval").to_csv(csv := Path(folder) / "insteval.csv", index=False)
         (script := Path(folder) / "lme4.R").write_text(LME4)
         for formula in MODELS:
             for method in ("REML", "ML"):
                 theirs: dict[str, Any] = {}
-                if has_lme4():
+                if beside:
                     command = ["Rscript", "--vanilla", str(script), str(csv), formula, method]
                     done = subprocess.run(command, check=True, capture_output=True, text=True)
                     theirs = json.loads(done.stdout.splitlines()[-1])
@@ -210,12 +210,12 @@ def insteval() -> list:
                 compared = ("-",) * 4
                 if theirs:
                     compared = (
-                        seconds(theirs["seconds"]),
+                        number(theirs["seconds"]),
                         f"{theirs['seconds'] / own['warm']:.0f}",
                         f"{own['criterion'] - theirs['criterion']:+.1e}",
                         f"{own['there'] - theirs['criterion']:+.1e}",
                     )
-                lines.append((f"{formula}, {method}", seconds(own["cold"]), seconds(own["warm"]), *compared))
+                lines.append((f"{formula}, {method}", number(own["cold"]), number(own["warm"]), *compared))
     header = (
         "",
         "cold (s)",
@@ -231,7 +231,7 @@ def insteval() -> list:
 
 def exact() -> list:
     """Fit a million ratings by the dense Schur complement."""
-    from _report import Table, seconds
+    from _table import Table, number
 
     lines, asked = [], []
     for words, covariate in (("y ~ 1", ""), ("y ~ 1 + x", "x")):
@@ -239,15 +239,15 @@ def exact() -> list:
         lines.append(
             (
                 f"{words} + (1 | user) + (1 | item)",
-                *(seconds(found[name]) for name in ("cold", "warm")),
+                *(number(found[name]) for name in ("cold", "warm")),
                 str(found["evaluations"]),
-                *(seconds(found[name]) for name in ("evaluation", "floor")),
+                *(number(found[name]) for name in ("evaluation", "floor")),
                 f"{found['evaluation'] / found['floor']:.1f}",
                 *(f"{found[name]:.2f}" for name in ("data", "fitting", "peak")),
                 ", ".join(f"{sd:.4f}" for sd in found["sd"]),
             )
         )
-        asked.append((words, *map(seconds, found["asked"].values())))
+        asked.append((words, *map(number, found["asked"].values())))
     header = (
         "", "lmer() cold (s)", "warm (s)", "evaluations", "one (s)", "floor (s)", "ratio",
         "data (GiB)", "with fits", "with all", "standard deviations",
@@ -265,13 +265,13 @@ def exact() -> list:
 
 def rows() -> list:
     """Time an evaluation as rows grow."""
-    from _report import Table, seconds
+    from _table import Table, number
 
     lines = []
     for n in (10**5, 10**6, 10**7):
         found = in_a_process("fit_rows", n)
         lines.append(
-            (f"{n:,}", seconds(found["reading"]), seconds(found["evaluation"]), f"{found['peak']:.2f}")
+            (f"{n:,}", number(found["reading"]), number(found["evaluation"]), f"{found['peak']:.2f}")
         )
     header = ("rows", "to statistics (s)", "one evaluation (s)", "memory (GiB)")
     title = f"{LEVELS[0]:,} x {LEVELS[1]:,} levels, {MEETINGS:,} pairs of which meet, in more and more rows"
@@ -280,27 +280,27 @@ def rows() -> list:
 
 def gpboost() -> list:
     """Fit ratings beside GPBoost's iterative methods, larger and larger."""
-    from _peers import interpreter
-    from _report import Table, seconds
+    from _process import python_command
+    from _table import Table, number
 
-    python, lines = interpreter("gpboost"), []
-    if python is None:
+    command, lines = python_command("gpboost"), []
+    if command is None:
         return []
     for shape in ((100_000, 2_000, 1_500), SHAPES["1M"]):
         own = in_a_process("fit_own", *shape)
-        theirs = in_a_process("fit_gpboost", *shape, python=python, limit=LIMIT)
+        theirs = in_a_process("fit_gpboost", *shape, python=command[0], limit=LIMIT)
         ours = ", ".join(f"{sd:.5f}" for sd in own["sd"])
         label = f"{shape[0]:,} ratings, {shape[1]:,} x {shape[2]:,}"
         if not theirs:
             lines.append(
-                (label, seconds(own["seconds"]), f"> {LIMIT}", "-", ours, "-", f"{own['peak']:.2f}", "-")
+                (label, number(own["seconds"]), f"> {LIMIT}", "-", ours, "-", f"{own['peak']:.2f}", "-")
             )
             break
         lines.append(
             (
                 label,
-                seconds(own["seconds"]),
-                seconds(theirs["seconds"]),
+                number(own["seconds"]),
+                number(theirs["seconds"]),
                 f"{theirs['seconds'] / own['seconds']:.1f}",
                 ours,
                 ", ".join(f"{sd:.5f}" for sd in theirs["sd"]),
@@ -339,9 +339,9 @@ def main() -> None:
         return
     if unknown := set(options.sections) - set(SECTIONS):
         parser.error(f"found sections {sorted(unknown)}; expected any of {', '.join(SECTIONS)}")
-    from _report import machine
+    from _table import machine
 
-    about, pages = machine([]), []
+    about, pages = machine(), []
     print(about, flush=True)
     for name in options.sections or SECTIONS:
         for table in SECTIONS[name]():
