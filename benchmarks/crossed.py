@@ -9,26 +9,24 @@ Rscript finds it, GPBoost where this Python or that of JAXMIXED_PEER_PYTHON does
 """
 
 import argparse
-import importlib
 import json
-import resource
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from _ratings import ITEM, RESIDUAL, SHAPES, USER, ratings
+from _crossed_cases import LEVELS, MEETINGS
+from _process import python_command, r_command
+from _ratings import ITEM, RESIDUAL, SHAPES, USER
+from _table import Table, machine, number
+
+import jaxmixed as jm
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "crossed.md"
 MODELS = ("y ~ 1 + (1 | s) + (1 | d) + (1 | dept)", "y ~ 1 + (1 | s) + (1 + service | d)")
-RATINGS = "y ~ 1 + (1 | user) + (1 | item)"
 LIMIT = 600  # seconds that another package may take
-LEVELS, MEETINGS = (2_000, 1_000), 100_000  # of the data whose rows grow, and which levels share rows
 LME4 = """
 suppressMessages(library(lme4))
 argument <- commandArgs(TRUE)
@@ -42,141 +40,11 @@ cat(sprintf('{"seconds":%.6f,"criterion":%.12g,"theta":[%s]}', seconds, criterio
 """
 
 
-def peak() -> float:
-    """Return the most memory that this process has had, in GiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-
-
-def clocked(work: Callable[[], Any]) -> tuple[float, Any]:
-    start = time.perf_counter()
-    result = work()
-    return time.perf_counter() - start, result
-
-
-# Cases, each in a process of its own
-
-
-def fit_insteval(formula: str, method: str, theta: str) -> dict[str, Any]:
-    """Fit InstEval cold and warm, and evaluate the criterion where lme4 ended."""
-    import jaxmixed as jm
-    from jaxmixed import core
-
-    data, reml = jm.datasets.load("InstEval"), method == "REML"
-
-    def call() -> jm.LmerResult:
-        fit = jm.lmer(formula, data, reml=reml)
-        fit.bse.to_numpy()
-        return fit
-
-    cold, fit = clocked(call)
-    warm = min(clocked(call)[0] for _ in range(3))
-    there = float(core.criterion(np.array(json.loads(theta)), fit.stats, reml)) if theta else None
-    return {"cold": cold, "warm": warm, "criterion": fit.criterion, "there": there}
-
-
-def fit_ratings(shape: str, covariate: str) -> dict[str, Any]:
-    """Fit ratings exactly, and ask all that is asked of a fit."""
-    import jax
-
-    import jaxmixed as jm
-    from jaxmixed.core import Crossed
-    from jaxmixed.core._average_information import value_gradient_information
-    from jaxmixed.core._dense import logdet_gram
-
-    frame = ratings(*SHAPES[shape], seed=1).frame()
-    formula, rng = RATINGS, np.random.default_rng(2)
-    if covariate:
-        frame["x"] = rng.normal(size=len(frame))
-        frame["y"] += 0.1 * frame["x"]
-        formula = "y ~ 1 + x + (1 | user) + (1 | item)"
-    data = peak()
-    cold, _ = clocked(lambda: jm.lmer(formula, frame, solver="direct").bse)
-    warm, fit = clocked(lambda: jm.lmer(formula, frame, solver="direct"))
-    fitting = peak()
-    sd = fit.sigma * fit.theta
-    steps = {name: clocked(work)[0] for name, work in {
-        "estimates and standard errors": lambda: fit.bse,
-        "ranef(), conditional variances with them": fit.ranef,
-        "predict() of a million new rows": lambda: fit.predict(frame.iloc[::-1]),
-        "summary(), Satterthwaite's degrees of freedom with it": lambda: str(fit.summary()),
-    }.items()}  # fmt: skip
-    found = {
-        "cold": cold, "warm": warm, "evaluations": int(fit.optimum.steps), "sd": [*sd, fit.sigma],
-        "data": data, "fitting": fitting, "peak": peak(), "asked": steps,
-    }  # fmt: skip
-    structure = fit.stats.structure
-    assert isinstance(structure, Crossed)
-    with jax.enable_x64(True):
-        evaluate = jax.jit(
-            lambda theta, stats: value_gradient_information(theta, stats.structure, stats, True)
-        )
-        S = np.tril(structure.A_others / structure.A_others.max() + np.eye(len(structure.A_others)))
-        W = np.ones((len(S), 2))
-        inverse = jax.jit(logdet_gram)
-        parts = {"evaluation": lambda: evaluate(fit.theta, fit.stats), "floor": lambda: inverse(S, W)}
-        for name, work in parts.items():
-            jax.block_until_ready(work())
-            found[name] = min(clocked(lambda work=work: jax.block_until_ready(work()))[0] for _ in range(3))
-    return found
-
-
-def fit_rows(n: str) -> dict[str, Any]:
-    """Time an evaluation of the criterion and its derivatives, of n rows at fixed levels."""
-    import jax
-
-    from jaxmixed import core
-    from jaxmixed.core._average_information import value_gradient_information
-
-    rng, rows, ones = np.random.default_rng(3), int(n), np.ones((int(n), 1))
-    met = ratings(MEETINGS, *LEVELS, seed=3)
-    again = np.concatenate([np.arange(MEETINGS), rng.integers(0, MEETINGS, rows - MEETINGS)])
-    codes = [met.user[again], met.item[again]]
-    y = rng.normal(size=rows) + sum(rng.normal(0, 0.5, J)[c] for c, J in zip(codes, LEVELS, strict=True))
-    terms = tuple(core.RandomTerm(ones, c, J, (1,)) for c, J in zip(codes, LEVELS, strict=True))
-    reading, stats = clocked(lambda: core.compress(core.Design(y, ones, terms)))
-    with jax.enable_x64(True):
-        evaluate = jax.jit(
-            lambda theta, stats: value_gradient_information(theta, stats.structure, stats, True)
-        )
-        theta = np.array([0.5, 0.5])
-        jax.block_until_ready(evaluate(theta, stats))
-        once = min(clocked(lambda: jax.block_until_ready(evaluate(theta, stats)))[0] for _ in range(5))
-    return {"reading": reading, "evaluation": once, "peak": peak()}
-
-
-def fit_own(n: str, users: str, items: str) -> dict[str, Any]:
-    """Fit ratings by maximum likelihood, as GPBoost does, cold."""
-    import jaxmixed as jm
-
-    frame = ratings(int(n), int(users), int(items), seed=1).frame()
-    seconds, fit = clocked(lambda: jm.lmer(RATINGS, frame, reml=False, solver="direct"))
-    return {"seconds": seconds, "sd": [*(fit.sigma * fit.theta), fit.sigma], "peak": peak()}
-
-
-def fit_gpboost(n: str, users: str, items: str) -> dict[str, Any]:
-    """Fit ratings by GPBoost, by its iterative methods."""
-    gpboost = importlib.import_module("gpboost")
-
-    made = ratings(int(n), int(users), int(items), seed=1)
-
-    def call() -> Any:
-        groups = np.column_stack([made.user, made.item])
-        model = gpboost.GPModel(group_data=groups, likelihood="gaussian", matrix_inversion_method="iterative")
-        model.fit(y=made.latent, X=np.ones((len(groups), 1)))
-        return np.sqrt(np.ravel(model.get_cov_pars(format_pandas=False))[:3])
-
-    seconds, (sigma, *sd) = clocked(call)
-    return {"seconds": seconds, "sd": [*map(float, sd), float(sigma)], "peak": peak()}
-
-
-CASES = {case.__name__: case for case in (fit_insteval, fit_ratings, fit_rows, fit_own, fit_gpboost)}
-
-
 def in_a_process(
     case: str, *options: object, python: str = sys.executable, limit: float | None = None
 ) -> dict:
-    """Run a case; `{}` where it takes longer than the limit, or fails."""
-    command = [python, __file__, "--case", case, *map(str, options)]
+    """Run a case; `{}` where it takes longer than the limit."""
+    command = [python, str(HERE / "_crossed_cases.py"), case, *map(str, options)]
     try:
         done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=limit)
     except subprocess.TimeoutExpired:
@@ -184,16 +52,8 @@ def in_a_process(
     return json.loads(done.stdout.splitlines()[-1])
 
 
-# Sections, each some tables
-
-
-def insteval() -> list:
+def insteval() -> list[Table]:
     """Fit two models of InstEval beside lme4."""
-    from _process import r_command
-    from _table import Table, number
-
-    import jaxmixed as jm
-
     lines, beside = [], r_command("lme4") is not None
     with tempfile.TemporaryDirectory() as folder:
         jm.datasets.load("InstEval").to_csv(csv := Path(folder) / "insteval.csv", index=False)
@@ -229,9 +89,8 @@ def insteval() -> list:
     return [Table("InstEval, 73,421 rows", header, lines, (note,))]
 
 
-def exact() -> list:
+def exact() -> list[Table]:
     """Fit a million ratings by the dense Schur complement."""
-    from _table import Table, number
 
     lines, asked = [], []
     for words, covariate in (("y ~ 1", ""), ("y ~ 1 + x", "x")):
@@ -263,9 +122,8 @@ def exact() -> list:
     ]
 
 
-def rows() -> list:
+def rows() -> list[Table]:
     """Time an evaluation as rows grow."""
-    from _table import Table, number
 
     lines = []
     for n in (10**5, 10**6, 10**7):
@@ -278,10 +136,8 @@ def rows() -> list:
     return [Table(title, header, lines)]
 
 
-def gpboost() -> list:
+def gpboost() -> list[Table]:
     """Fit ratings beside GPBoost's iterative methods, larger and larger."""
-    from _process import python_command
-    from _table import Table, number
 
     command, lines = python_command("gpboost"), []
     if command is None:
@@ -331,16 +187,9 @@ def main() -> None:
     parser.add_argument(
         "--write", action="store_true", help=f"also write {RESULTS.parent.name}/{RESULTS.name}"
     )
-    parser.add_argument("--case", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.case:
-        name, *given = options.case
-        print(json.dumps(CASES[name](*given)))
-        return
     if unknown := set(options.sections) - set(SECTIONS):
         parser.error(f"found sections {sorted(unknown)}; expected any of {', '.join(SECTIONS)}")
-    from _table import machine
-
     about, pages = machine(), []
     print(about, flush=True)
     for name in options.sections or SECTIONS:
