@@ -93,6 +93,28 @@ def fit_ratings(shape: str, covariate: str) -> dict[str, Any]:
     return found
 
 
+def fit_iteratively(shape: str, solver: str) -> dict[str, Any]:
+    """Fit ratings by a solver, read what it says of its error, and ask for every level's effect."""
+    import jaxmixed as jm
+
+    frame = ratings(*SHAPES[shape], seed=1).frame()
+    data = peak()
+    seconds, fit = clocked(lambda: jm.lmer(RATINGS, frame, solver=solver))
+    found = {
+        "seconds": seconds, "data": data, "fitting": peak(), "evaluations": int(fit.optimum.steps),
+        "theta": [float(x) for x in fit.theta], "sd": [*(float(x) for x in fit.sigma * fit.theta), fit.sigma],
+    }  # fmt: skip
+    if solver != "direct":
+        error = fit._monte_carlo
+        found["error"] = [float(x) for x in np.sqrt(np.diagonal(error.variances))[:2]]
+        found["se"], found["cg"] = [float(x) for x in error.theta_se], int(error.steps)
+        found["criterion"] = float(error.criterion)
+        found["ranef"] = clocked(fit.ranef)[0]
+        found["predict"] = clocked(lambda: fit.predict(frame.iloc[:1_000_000]))[0]
+    found["peak"] = peak()
+    return found
+
+
 def fit_rows(n: str) -> dict[str, Any]:
     """Time an evaluation of the criterion and its derivatives, of n rows at fixed levels."""
     import jax
@@ -118,12 +140,17 @@ def fit_rows(n: str) -> dict[str, Any]:
 
 
 def fit_own(n: str, users: str, items: str) -> dict[str, Any]:
-    """Fit ratings by maximum likelihood, as GPBoost does, cold."""
+    """Fit ratings by maximum likelihood and iterative methods, as GPBoost does, cold and warm."""
     import jaxmixed as jm
 
     frame = ratings(int(n), int(users), int(items), seed=1).frame()
-    seconds, fit = clocked(lambda: jm.lmer(RATINGS, frame, reml=False, solver="direct"))
-    return {"seconds": seconds, "sd": [*(fit.sigma * fit.theta), fit.sigma], "peak": peak()}
+
+    def call() -> jm.LmerResult:
+        return jm.lmer(RATINGS, frame, reml=False, solver="iterative")
+
+    seconds, fit = clocked(call)
+    warm, _ = clocked(call)
+    return {"seconds": seconds, "warm": warm, "sd": [*(fit.sigma * fit.theta), fit.sigma], "peak": peak()}
 
 
 def fit_gpboost(n: str, users: str, items: str) -> dict[str, Any]:
@@ -142,7 +169,10 @@ def fit_gpboost(n: str, users: str, items: str) -> dict[str, Any]:
     return {"seconds": seconds, "sd": [*map(float, sd), float(sigma)], "peak": peak()}
 
 
-CASES = {case.__name__: case for case in (fit_insteval, fit_ratings, fit_rows, fit_own, fit_gpboost)}
+CASES = {
+    case.__name__: case
+    for case in (fit_insteval, fit_ratings, fit_iteratively, fit_rows, fit_own, fit_gpboost)
+}
 
 if __name__ == "__main__":
     case, *options = sys.argv[1:]
