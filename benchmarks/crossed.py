@@ -146,7 +146,7 @@ def iterative() -> list:
             )
         errors.append((f"{n:,}", f"{found['criterion']:.2f}", f"{ratio:.1e}", *beside))
     header = (
-        "ratings, users x items", "lmer() cold (s)", "ranef() (s)", "predict() of 10^6 rows (s)", "evaluations",
+        "ratings, users x items", "lmer() cold (s)", "ranef() (s)", "predict(10^6 rows) (s)", "evaluations",
         "steps of a solve", "data (GiB)", "with the fit", "with all", "standard deviations",
     )  # fmt: skip
     notes = (
@@ -154,7 +154,7 @@ def iterative() -> list:
         "data set of the third shape MixedModels.jl reports 18,740 s a fit and 56 GiB on eight threads.",
     )
     of_errors = (
-        "ratings", "of the criterion", "of theta, in standard errors", "theta less exact, in Monte Carlo errors",
+        "ratings", "of the criterion", "of theta, in standard errors", "theta less exact, in these errors",
         "standard deviations, relative to exact",
     )  # fmt: skip
     return [
