@@ -2,7 +2,7 @@
 
     python benchmarks/crossed.py                     # all of it: forty minutes on two idle cores
     python benchmarks/crossed.py insteval rows       # some of it
-    python benchmarks/crossed.py --write             # also write results/crossed.md
+    python benchmarks/crossed.py --write             # also write results/crossed_insteval.md and so on
 
 Every case is a process of its own, whose largest memory is Python and libraries with it. lme4 is run where
 Rscript finds it, GPBoost where this Python or that of JAXMIXED_PEER_PYTHON does.
@@ -24,7 +24,7 @@ from _table import Table, machine, number
 import jaxmixed as jm
 
 HERE = Path(__file__).parent
-RESULTS = HERE / "results" / "crossed.md"
+RESULTS = HERE / "results"
 MODELS = ("y ~ 1 + (1 | s) + (1 | d) + (1 | dept)", "y ~ 1 + (1 | s) + (1 + service | d)")
 LIMIT = 600  # seconds that another package may take
 LME4 = """
@@ -226,22 +226,18 @@ def main() -> None:
     )
     parser.add_argument("sections", nargs="*", help=f"any of {', '.join(SECTIONS)}; all by default")
     parser.add_argument(
-        "--write", action="store_true", help=f"also write {RESULTS.parent.name}/{RESULTS.name}"
+        "--write", action="store_true", help=f"also write {RESULTS.name}/crossed_SECTION.md for each"
     )
     options = parser.parse_args()
     if unknown := set(options.sections) - set(SECTIONS):
         parser.error(f"found sections {sorted(unknown)}; expected any of {', '.join(SECTIONS)}")
-    about, pages = machine(), []
-    print(about, flush=True)
     for name in options.sections or SECTIONS:
-        for table in SECTIONS[name]():
-            print(f"\n{table.text()}", flush=True)
-            pages.append(table.markdown())
-    if options.write:
-        command = " ".join(["python benchmarks/crossed.py", *sys.argv[1:]])
-        RESULTS.write_text(
-            "\n\n".join(["# Crossed factors", f"Written by `{command}`. {about}", *pages]) + "\n"
-        )
+        about, tables = machine(), SECTIONS[name]()
+        print("\n\n".join([about, *(table.text() for table in tables)]), flush=True)
+        if options.write:
+            written = f"Written by `python benchmarks/crossed.py {name} --write`. {about}"
+            pages = [f"# Crossed factors: {name}", written, *(table.markdown() for table in tables)]
+            (RESULTS / f"crossed_{name}.md").write_text("\n\n".join(pages) + "\n")
 
 
 if __name__ == "__main__":

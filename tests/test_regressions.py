@@ -58,7 +58,7 @@ FIRST = {
     "refit": 0,
     "kenward-roger": 0,
     "profile": 2,
-    "bootstrap": 11,
+    "bootstrap": 6,
     "fit_many": 2,
 }
 
