@@ -109,6 +109,7 @@ def fit_iteratively(shape: str, solver: str) -> dict[str, Any]:
         found["error"] = [float(x) for x in np.sqrt(np.diagonal(error.variances))[:2]]
         found["se"], found["cg"] = [float(x) for x in error.theta_se], int(error.steps)
         found["criterion"] = float(error.criterion)
+    if shape == "1M":
         found["ranef"] = clocked(fit.ranef)[0]
         found["predict"] = clocked(lambda: fit.predict(frame.iloc[:1_000_000]))[0]
     found["peak"] = peak()

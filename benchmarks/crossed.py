@@ -130,7 +130,7 @@ def iterative() -> list:
         lines.append(
             (
                 f"{n:,}, {users:,} x {items:,}",
-                *(number(found[name]) for name in ("seconds", "ranef", "predict")),
+                *(number(found.get(name, float("nan"))) for name in ("seconds", "ranef", "predict")),
                 *(str(found[name]) for name in ("evaluations", "cg")),
                 *(f"{found[name]:.2f}" for name in ("data", "fitting", "peak")),
                 ", ".join(f"{sd:.4f}" for sd in found["sd"]),
