@@ -7,7 +7,8 @@ B and w, and with it
 
 (Golub & Meurant 2010, Matrices, Moments and Quadrature), exact to the square of the error of x. Nothing is
 kept of earlier steps but T, so that memory does not grow with their number. Columns that have converged
-stand still. A vector is a tuple of arrays, one a factor, shape (J, q, m), its m columns last.
+stand still. (Libraries solve for one column at a time, and keep T to themselves or all of Lanczos' basis
+with it.) A vector is a tuple of arrays, one a factor, shape (J, q, m), its m columns last.
 """
 
 from collections.abc import Callable
@@ -27,8 +28,8 @@ Operator = Callable[[Columns], Columns]
 MAX_STEPS = 1000
 TOLERANCE = 1e-8  # of the residual, relative to the column; float32 reaches 1e-5
 # Trapezoids in u = log s: the error falls as exp(-2 pi^2 / h), below 1e-11, and the tails beyond e^-45.
-NODES = np.exp(np.arange(-45.0, 45.1, 0.75))
 STEP = 0.75
+NODES = np.exp(np.arange(-45.0, 45.1, STEP))
 
 
 class Krylov(NamedTuple):
