@@ -17,7 +17,10 @@ def heading(text: str) -> None:
 
 def show(table: pd.DataFrame, decimals: int = 3) -> None:
     """Print a table; p values below a thousandth as such."""
-    number = f"{{:.{decimals}f}}".format
+
+    def number(value: float) -> str:
+        return f"{round(value, decimals) + 0.0:.{decimals}f}"  # a small negative number is not "-0.000"
+
     print(table.to_string(float_format=number, formatters={"p_value": p_value}, na_rep=""), "\n")
 
 
