@@ -18,6 +18,7 @@ from latex2mathml.converter import convert
 
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs/pages"
+RESULTS = ROOT / "benchmarks/results"
 STAGE = ROOT / "build/docs"
 PROCESSES = 2  # examples run side by side
 MESSAGES = "<!-- messages -->"
@@ -69,6 +70,8 @@ def symbol(match: re.Match[str]) -> str:
 def stage_pages() -> None:
     """Copy the pages, with what they include and their mathematics typeset."""
     shutil.copytree(PAGES, STAGE)
+    for picture in RESULTS.glob("*.png"):  # which included results show
+        shutil.copy(picture, STAGE)
     messages = list_of_messages(ROOT / "jaxmixed")
     for path in STAGE.rglob("*.md"):
         page = typeset(included(path.read_text(encoding="utf-8")))
