@@ -66,8 +66,9 @@ def truth(model: Model, task: str) -> dict[str, Any]:
         "names": names,
     }
     if task in ("satterthwaite", "kenward-roger"):
-        # pbkrtest cannot do InstEval, so that there is nothing to compare with.
-        table = fit.get(task.replace("-", "_"), {})
+        if task.replace("-", "_") not in fit:  # pbkrtest cannot do InstEval
+            return {}
+        table = fit[task.replace("-", "_")]
         found |= {name: table[name] for name in ("df", "se") if name in table}
     if task == "profile":
         exact = raw["extras"]["profile_exact"]
@@ -107,6 +108,8 @@ def prediction_width(raw: dict[str, Any]) -> float:
 
 def judge(answer: dict[str, Any], right: dict[str, Any], size: int) -> Verdict:
     """Compare what was found with what it must be."""
+    if not right:
+        return Verdict(True, "", "no reference, not checked")
     if answer.get("method") == "ML":
         right = right.get("ML", {})
     differences, wrong = {}, []

@@ -87,7 +87,7 @@ def measured(
 
 def without_wrong_methods(rows: list[Row]) -> list[Row]:
     """Count no test or interval of a package whose method is wrong for one of the models."""
-    wrong = {(r.package, r.workload.task): r for r in rows if not r.trouble and r.verdict.wrong}
+    wrong = {(r.package, r.workload.task): r for r in rows if not r.trouble and not r.verdict.right}
     judged = []
     for row in rows:
         elsewhere = wrong.get((row.package, row.workload.task))
