@@ -50,7 +50,7 @@ from ._influence import (
     row_weighted as row_weighted,
     smallest_set as smallest_set,
 )
-from ._iterative import IterativeCrossed as IterativeCrossed
+from ._iterative import AnyCrossed as AnyCrossed, IterativeCrossed as IterativeCrossed
 from ._lanes import (
     in_lanes as in_lanes,
     lanes_of_a_call as lanes_of_a_call,

@@ -7,7 +7,7 @@ Cullis 1995, doi:10.2307/2533274). The chain rule from psi to theta adds the cur
 so that the matrix is right at zero variances too.
 """
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,18 +15,15 @@ import numpy as np
 
 from ._covariance import basis, positions, relative_factors, split
 from ._criterion import deviance, profile_out
-from ._crossed import Crossed
-from ._iterative import IterativeCrossed
+from ._iterative import AnyCrossed
 from ._newton import Evaluation
 from ._structure import Factors
 from ._suffstats import SuffStats
 from ._types import Theta
 
-Solvable: TypeAlias = Crossed | IterativeCrossed  # what answers `solve`, `modes_from`, `times`, `schur_of`
-
 
 def value_gradient_information(
-    theta: Theta, structure: Crossed | IterativeCrossed, stats: SuffStats, reml: bool
+    theta: Theta, structure: AnyCrossed, stats: SuffStats, reml: bool
 ) -> Evaluation:
     """Return the criterion, its exact gradient and its average information at a conditioned theta."""
 
@@ -41,13 +38,7 @@ def value_gradient_information(
     return criterion, gradient, information + _chain_rule(theta, gradient, stats.blocks)
 
 
-def _information(
-    factors: Factors,
-    structure: Crossed | IterativeCrossed,
-    solved: Any,
-    stats: SuffStats,
-    reml: bool,
-):
+def _information(factors: Factors, structure: AnyCrossed, solved: Any, stats: SuffStats, reml: bool):
     """Return F'PF / sigma^2 less what profiling sigma takes away."""
     profiled = profile_out(solved.reduced.schur)
     dof = stats.n - stats.p if reml else stats.n

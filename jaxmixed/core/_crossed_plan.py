@@ -9,9 +9,9 @@ from jaxtyping import Float, Int
 from ._couplings import Couplings, DenseCouplings
 from ._couplings_sparse import BLOCK, SparseCouplings, count_pairs
 from ._crossed import Crossed, Sizes
-from ._crossed_memory import check_memory, most_pairs
+from ._crossed_memory import most_pairs
 from ._design import RandomTerm
-from ._products import level_products
+from ._products import level_products, meetings, own_products
 from ._structure import Plan, Products
 from ._types import Array, namespace, segment_sum
 
@@ -29,7 +29,6 @@ COMMON = (
     3 / 4,
     1,
 )  # shares of D that are tried
-MARKED = 32  # cells for each row, up to which those that occur are marked rather than sorted
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,7 @@ class CrossedPlan(Plan):
         eliminated, others = terms[order[0]], [terms[t] for t in order[1:]]
         sizes = tuple((term.n_levels, term.z.shape[1]) for term in others)
         *first, D = np.cumsum([0, *(J * q for J, q in sizes)]).tolist()
-        check_memory(terms)
-        z = eliminated.z
-        A = segment_sum(z[:, :, None] * z[:, None, :], eliminated.codes, eliminated.n_levels)
+        A = own_products(eliminated)
         couplings = _couple(eliminated, others, first, D)
         return cls(terms, A, couplings, _dense_products(others, first, D), sizes, order)
 
@@ -72,7 +69,7 @@ def _couple(eliminated: RandomTerm, others: list[RandomTerm], first: list[int], 
     xp = namespace(eliminated.z, *(term.z for term in others))
     levels, columns, values = [], [], []
     for start, term in zip(first, others, strict=True):
-        level, other, products = _meetings(eliminated, term)
+        level, other, products = meetings(eliminated, term)
         q = term.z.shape[1]
         values.append(xp.swapaxes(products, 1, 2).reshape(len(level) * q, -1))
         levels.append(np.repeat(level, q))
@@ -105,35 +102,19 @@ def _common_columns(
     return np.sort(by_entries[:best])
 
 
-def _meetings(
-    one: RandomTerm, other: RandomTerm
-) -> tuple[Int[np.ndarray, " M"], Int[np.ndarray, " M"], Float[Array, "M q r"]]:
-    """Return which levels of two factors meet in a row, and the sums of z_one z_other' over those rows."""
-    cells = one.n_levels * other.n_levels
-    cell = np.asarray(one.codes, np.int64) * other.n_levels + np.asarray(other.codes)
-    if cells <= MARKED * len(cell):
-        marked = np.zeros(cells, bool)
-        marked[cell] = True
-        met, meeting = np.flatnonzero(marked), (np.cumsum(marked, dtype=np.int32) - 1)[cell]
-    else:
-        met, meeting = np.unique(cell, return_inverse=True)
-    products = segment_sum(one.z[:, :, None] * other.z[:, None, :], meeting, len(met))
-    return *np.divmod(met, other.n_levels), products
-
-
 def _dense_products(others: list[RandomTerm], first: list[int], D: int) -> Float[Array, "D D"]:
     """Return the lower triangle of Z_o'W Z_o."""
     xp = namespace(*(term.z for term in others))
     rows, columns, values = [], [], []
     for i, (row_start, row_term) in enumerate(zip(first, others, strict=True)):
         for column_start, column_term in zip(first[:i], others[:i], strict=True):
-            row, column, products = _meetings(row_term, column_term)
+            row, column, products = meetings(row_term, column_term)
             _, a, b = np.indices(products.shape)
             rows.append((row_start + row[:, None, None] * products.shape[1] + a).reshape(-1))
             columns.append((column_start + column[:, None, None] * products.shape[2] + b).reshape(-1))
             values.append(products.reshape(-1))
-        z, J, q = row_term.z, row_term.n_levels, row_term.z.shape[1]
-        blocks = segment_sum(z[:, :, None] * z[:, None, :], row_term.codes, J)
+        J, q = row_term.n_levels, row_term.z.shape[1]
+        blocks = own_products(row_term)
         a, b = np.tril_indices(q)
         level_start = row_start + q * np.arange(J)[:, None]
         rows.append((level_start + a).reshape(-1))

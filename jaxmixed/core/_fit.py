@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from ._average_information import Solvable, value_gradient_information
+from ._average_information import value_gradient_information
 from ._covariance import Blocks, is_diagonal, n_theta, positions, rectify
 from ._criterion import conditioned_criterion, criterion_of
 from ._crossed import Crossed
 from ._descent import along
 from ._implicit import minimal_value, minimum
-from ._iterative import IterativeCrossed
+from ._iterative import AnyCrossed, IterativeCrossed
 from ._lbfgs import lbfgs
 from ._newton import Evaluation, Minimum, newton
 from ._rotations import moved_factors, moves, n_moves
@@ -148,7 +148,7 @@ def value_gradient_hessian(theta: Theta, stats: SuffStats, reml: bool) -> Evalua
     return at, slope, hessian
 
 
-def by_information(structure: Structure) -> TypeGuard[Solvable]:
+def by_information(structure: Structure) -> TypeGuard[AnyCrossed]:
     """Tell whether the exact Hessian costs too much, and average information takes its place."""
     wide = isinstance(structure, Crossed) and len(structure.A_others) > EXACT_LIMIT
     return wide or isinstance(structure, IterativeCrossed)

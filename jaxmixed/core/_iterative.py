@@ -8,12 +8,13 @@ log|B| is estimated from, all columns side by side. schur, and all that follows 
 tolerance of that run; logdet has a Monte Carlo error, the same function of theta at every call.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Float, Int
 
+from ._crossed import Crossed
 from ._host import on_host
 from ._iterative_curvature import iterative_curvature
 from ._iterative_posterior import IterativePosterior, iterative_posterior
@@ -140,3 +141,6 @@ class IterativeCrossed(Levels):
 
     def _eliminated(self, B: ScaledSchur, w: Columns, x: Columns, C: Float[Array, "c c"]):
         return C - jnp.einsum("jic,jid->cd", self.B, B.K @ self.B) - gram(B, w, x)
+
+
+AnyCrossed: TypeAlias = Crossed | IterativeCrossed  # both answer `solve`, `modes_from`, `times`, `schur_of`

@@ -15,10 +15,10 @@ from ._iterative import IterativeCrossed
 from ._krylov import Columns, solve
 from ._meetings import Meetings
 from ._probes import orthonormal, signs
-from ._products import level_products
+from ._products import level_products, own_products
 from ._scaled_schur import Crossings, scaled_schur
 from ._structure import Plan, Products
-from ._types import Array, segment_sum
+from ._types import Array
 
 DIRECT = 10_000  # random effects of all factors but the largest: factoring their matrix takes about a minute
 SOUGHT = 4  # directions besides those of the columns of z
@@ -49,8 +49,8 @@ class IterativePlan(Plan):
         own, *others = (terms[t] for t in order)
         pairs = tuple(combinations(range(len(others)), 2))
         crossings = Crossings(
-            _own_products(own),
-            tuple(_own_products(term) for term in others),
+            own_products(own),
+            tuple(own_products(term) for term in others),
             tuple(Meetings.build(own, term) for term in others),
             tuple(Meetings.build(others[s], others[t]) for s, t in pairs),
             pairs,
@@ -68,10 +68,6 @@ class IterativePlan(Plan):
         return IterativeCrossed(
             self.crossings, B, tuple(others), self.known, self.seed, self.order, self.n_probes
         )
-
-
-def _own_products(term: RandomTerm) -> Float[Array, "J q q"]:
-    return segment_sum(term.z[:, :, None] * term.z[:, None, :], term.codes, term.n_levels)
 
 
 @on_host

@@ -85,9 +85,7 @@ def _solution_rule(primals, tangents):
     if not right:
         return x, jax.tree.map(jnp.zeros_like, x)
     total = tuple(sum(parts) for parts in zip(*right, strict=True))
-    return x, jax.lax.custom_linear_solve(
-        B, total, lambda B, w: _conjugate_gradients(B, w)[0], symmetric=True
-    )
+    return x, jax.lax.custom_linear_solve(B, total, _solved, symmetric=True)
 
 
 def _solved(B, w):

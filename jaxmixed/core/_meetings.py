@@ -20,7 +20,8 @@ from jax.interpreters import ad, batching, mlir
 from jaxtyping import Float, Int
 
 from ._design import RandomTerm
-from ._types import Array, namespace, segment_sum
+from ._products import meetings
+from ._types import Array, namespace
 
 PIECE = 2**16  # meetings that are gathered at a time
 
@@ -54,12 +55,8 @@ class Meetings(eqx.Module):
     @classmethod
     def build(cls, first: RandomTerm, second: RandomTerm) -> "Meetings":
         """List the pairs of levels that share a row; codes are concrete."""
-        cell = np.asarray(first.codes, np.int64) * second.n_levels + np.asarray(second.codes)
-        met, meeting = np.unique(cell, return_inverse=True)
-        del cell
-        products = first.z[:, :, None] * second.z[:, None, :]
-        value = segment_sum(products, meeting, len(met))
-        levels = [part.astype(np.int32) for part in np.divmod(met, second.n_levels)]
+        *levels, value = meetings(first, second)
+        levels = [level.astype(np.int32) for level in levels]
         by_second = np.argsort(levels[1], kind="stable")
         turned = value[by_second].swapaxes(1, 2)
         return cls(
@@ -90,7 +87,7 @@ def _in_pieces(to, of, value, n_levels: int) -> Listed:
     length = min(PIECE, max(len(to), 1))
     missing = -len(to) % length
     xp, shape = namespace(value), (-1, length)
-    # A level that is none is dropped from sums, and gathered as the last one.
+    # What fills up the last piece goes to a level that is none, and is dropped from sums.
     to = np.pad(to, (0, missing), constant_values=n_levels).reshape(shape)
     of = np.pad(of, (0, missing)).reshape(shape)
     value = xp.pad(value, ((0, missing), (0, 0), (0, 0)))

@@ -12,9 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int
 
-from ._conditioning import solve_upper
 from ._covariance import relative_factors
-from ._criterion import profile_out
+from ._criterion import estimates_of
 from ._fit import Fit
 from ._host import on_host
 from ._iterative import IterativeCrossed
@@ -89,11 +88,8 @@ def _errors(reml: bool, theta, hessian, stats: SuffStats) -> MonteCarlo:
 
     def parts(theta):
         solved = structure.solve(relative_factors(theta, stats.blocks), stats.C)
-        m, profiled = structure.n_probes, profile_out(solved.reduced.schur)
-        dof = stats.n - stats.p if reml else stats.n
-        sigma = stats.scale * jnp.sqrt(profiled.pwrss / dof)
-        beta = solve_upper(stats.R, stats.gamma_ols + stats.scale * profiled.gamma)
-        values = solved.logarithms[-m:], unconditioned(theta, stats), sigma[None], beta
+        m, found = structure.n_probes, estimates_of(solved.reduced, stats, reml)
+        values = solved.logarithms[-m:], unconditioned(theta, stats), found.sigma[None], found.beta
         return values, (solved.logarithms[-m:], solved.krylov)
 
     _, slope, (logs, krylov) = jax.linearize(parts, conditioned(theta, stats), has_aux=True)

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from ._design import RandomTerm
 from ._one_factor import OneFactor, Patterns
 from ._patterns import bucket, pad_rows, same_rows
-from ._products import level_products
+from ._products import level_products, own_products
 from ._structure import Plan, Products, side_by_side
 from ._types import Array, namespace, segment_sum
 
@@ -46,8 +46,7 @@ class OneFactorPlan(Plan):
     @classmethod
     def build(cls, term: RandomTerm, n_columns: int) -> "OneFactorPlan":
         """Form every A_j and look for patterns, if the numbers are known and merging saves work."""
-        z = term.z
-        A = segment_sum(z[:, :, None] * z[:, None, :], term.codes, term.n_levels)
+        A = own_products(term)
         if namespace(A) is not np:
             return cls(term, A, None)
         return cls(term, A, None)._merging(n_columns, 1)

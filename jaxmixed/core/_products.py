@@ -1,10 +1,12 @@
-"""Z'V of one factor, level by level: how columns over rows become columns over levels."""
+"""Z'V of one factor, level by level, and Z'Z of one or two: how rows become levels."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
+from ._design import RandomTerm
 from ._types import Array, Codes, namespace, segment_sum
 
+MARKED = 32  # cells for each row, up to which those that occur are marked rather than sorted
 WIDE = 8  # columns of V, from where on a sparse product is faster than sums of single columns
 
 
@@ -15,6 +17,28 @@ def level_products(
     if namespace(z, V) is np and V.shape[1] >= WIDE:
         return _sparse_products(z, codes, n_levels, V)
     return segment_sum(z[:, :, None] * V[:, None, :], codes, n_levels)
+
+
+def own_products(term: RandomTerm) -> Float[Array, "J q q"]:
+    """Return Z'WZ of each level of one factor."""
+    z = term.z
+    return segment_sum(z[:, :, None] * z[:, None, :], term.codes, term.n_levels)
+
+
+def meetings(
+    one: RandomTerm, other: RandomTerm
+) -> tuple[Int[np.ndarray, " M"], Int[np.ndarray, " M"], Float[Array, "M q r"]]:
+    """Return which levels of two factors meet in a row, and the sums of z_one z_other' over those rows."""
+    cells = one.n_levels * other.n_levels
+    cell = np.asarray(one.codes, np.int64) * other.n_levels + np.asarray(other.codes)
+    if cells <= MARKED * len(cell):
+        marked = np.zeros(cells, bool)
+        marked[cell] = True
+        met, meeting = np.flatnonzero(marked), (np.cumsum(marked, dtype=np.int32) - 1)[cell]
+    else:
+        met, meeting = np.unique(cell, return_inverse=True)
+    products = segment_sum(one.z[:, :, None] * other.z[:, None, :], meeting, len(met))
+    return *np.divmod(met, other.n_levels), products
 
 
 def _sparse_products(z, codes, n_levels: int, V):

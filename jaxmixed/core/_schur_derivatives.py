@@ -14,14 +14,12 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float
 
-from ._structure import Directions, both_ways
+from ._structure import Directions, Products, both_ways
 from ._types import Array, namespace
-
-Columns = tuple[Float[Array, "J q m"], ...]
 
 
 def derivatives_of_schur(
-    scores: Columns, directions: Directions, through: Callable[[Columns], Columns]
+    scores: Products, directions: Directions, through: Callable[[Products], Products]
 ) -> tuple[Float[Array, "k c c"], Float[Array, "k k c c"]]:
     """Return the first and second derivatives of S.
 

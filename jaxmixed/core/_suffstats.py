@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from ._conditioning import Conditioned, condition, condition_response, solve_upper
 from ._covariance import Blocks, pack_all, relative_factors
+from ._crossed_memory import check_memory
 from ._crossed_plan import CrossedPlan
 from ._design import Design
 from ._iterative_plan import IterativePlan, is_direct
@@ -132,6 +133,8 @@ def plan(prepared: Conditioned, solver: Solver = "auto") -> Plan:
             f"solver is {solver!r}; expected 'auto', 'direct', 'iterative' or Iterative(probes=, seed=)."
         )
     if order is None:
+        if solver == "direct":
+            check_memory(terms)
         if solver == "direct" or (solver == "auto" and is_direct(terms)):
             return CrossedPlan.build(terms)
         options = solver if isinstance(solver, Iterative) else Iterative()

@@ -52,9 +52,9 @@ class FittedModel:
 
     @cached_property
     def _estimates(self) -> core.Estimates:
-        # A dense matrix is factored once, for these and for the random effects.
-        dense = isinstance(self.stats.structure, core.Crossed)
-        reduced = self._posterior.reduced if dense else reduce(self.theta, self.stats)
+        # Crossed factors are solved for once, for these and for the random effects.
+        crossed = isinstance(self.stats.structure, core.AnyCrossed)
+        reduced = self._posterior.reduced if crossed else reduce(self.theta, self.stats)
         return estimates_of(reduced, self.stats, self.reml)
 
     @cached_property
@@ -91,7 +91,7 @@ class FittedModel:
 
     @cached_property
     def _all_levels(self) -> core.SuffStats:
-        if isinstance(self.stats.structure, core.Crossed | core.IterativeCrossed):
+        if isinstance(self.stats.structure, core.AnyCrossed):
             return self.stats  # nothing was merged
         return core.assemble(self._conditioned, self._plan, self.y, compress=False)
 

@@ -57,7 +57,7 @@ class Rows:
 def parametric(theta: np.ndarray, beta: np.ndarray, sigma: float, rows: Rows) -> Recipe:
     """Draw random effects and residuals from normal distributions."""
     structure, p = rows.stats.structure, rows.stats.p
-    if isinstance(structure, core.Crossed | core.IterativeCrossed):
+    if isinstance(structure, core.AnyCrossed):
         return Recipe(_simulated(rows), (theta, beta, sigma), BY_RESPONSE)
     families = core.families_of(structure, p) if isinstance(structure, core.NestedPatterns) else None
     sampler = _compiled_sampler()(theta, beta, sigma, rows.stats, families)

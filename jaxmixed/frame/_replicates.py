@@ -61,9 +61,7 @@ def _recipe(fit: FittedModel, kind: str) -> Recipe:
     if kind == "case":
         return _cases(fit)
     if kind == "parametric":
-        if isinstance(
-            fit.stats.structure, core.Crossed | core.IterativeCrossed
-        ):  # whose responses are drawn row by row
+        if isinstance(fit.stats.structure, core.AnyCrossed):  # whose responses are drawn row by row
             require_rows(fit.frame, "A bootstrap of crossed factors")
         found = fit._estimates
         return parametric(fit.theta, found.beta, found.sigma, _rows(fit))
@@ -101,7 +99,7 @@ def _resampled(fit: FittedModel):
 
 
 def _turned_over(fit: FittedModel):
-    if isinstance(fit.stats.structure, core.Crossed | core.IterativeCrossed):
+    if isinstance(fit.stats.structure, core.AnyCrossed):
         raise DataError(
             "The grouping factors are crossed, so that no clusters are independent of one another; expected "
             "nested factors for the wild bootstrap, so use kind='parametric' or 'residual'."

@@ -95,7 +95,7 @@ def _checked(fit: FittedModel, term: str, by: By, alpha: float) -> tuple[int, pd
         raise DataError(f"term is {term!r}; expected a coefficient: {', '.join(map(repr, names))}.")
     if by == "rows":
         return names.index(term), fit.frame.index, np.arange(fit.nobs)
-    if isinstance(fit._all_levels.structure, core.Crossed | core.IterativeCrossed):
+    if isinstance(fit._all_levels.structure, core.AnyCrossed):
         raise DataError(
             "The grouping factors are crossed, so that no groups are independent of one another; use "
             "by='rows'."
