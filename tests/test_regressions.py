@@ -58,8 +58,8 @@ FIRST = {
     "refit": 0,
     "kenward-roger": 0,
     "profile": 2,
-    "bootstrap": 6,
-    "fit_many": 2,
+    "bootstrap": 4,
+    "fit_many": 1,
 }
 
 

@@ -10,7 +10,7 @@ concrete. Arrays keep the dtype they come with; nothing here reads column names 
 configuration.
 """
 
-from ._batch import fit_batch as fit_batch, separate as separate
+from ._batch import fit_batch as fit_batch, fit_made as fit_made
 from ._cells import (
     CellSums as CellSums,
     Coordinates as Coordinates,
@@ -51,12 +51,7 @@ from ._influence import (
     smallest_set as smallest_set,
 )
 from ._iterative import AnyCrossed as AnyCrossed, IterativeCrossed as IterativeCrossed
-from ._lanes import (
-    in_lanes as in_lanes,
-    lanes_of_a_call as lanes_of_a_call,
-    numbers_in as numbers_in,
-    quick as quick,
-)
+from ._lanes import numbers_in as numbers_in, quick as quick
 from ._leave_out import (
     Refit as Refit,
     deletions as deletions,
@@ -72,7 +67,9 @@ from ._optimal_design import contrast_variance as contrast_variance, wald_power 
 from ._predict import RowEffects as RowEffects, predict as predict
 from ._processes import over_processes as over_processes, own_devices as own_devices
 from ._profile import AT_END as AT_END, FOUND as FOUND, Point as Point, profile_point as profile_point
+from ._random import fold_in as fold_in
 from ._ranef import RandomEffects as RandomEffects, ranef as ranef, ranef_modes as ranef_modes
+from ._recipe import Recipe as Recipe, given as given
 from ._reference import (
     FTest as FTest,
     Reference as Reference,

@@ -8,21 +8,21 @@ Lanes run in blocks of fixed width, so that one program serves every number of f
 which others share its block: its result is the same, bit for bit, wherever it stands.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from ._batch_search import program as program_of, state_size
-from ._covariance import Blocks, basis, n_theta, positions
+from ._batch_search import Block, Read, program as program_of, state_size
+from ._covariance import n_theta
 from ._fit import Fit
-from ._lanes import blocks_of_a_call, numbers_in, on_threads, power_of_two, width
+from ._lanes import blocks_of_a_call, cores, on_threads, power_of_two, width
 from ._processes import over_processes, own_devices
+from ._recipe import Recipe, given
 from ._rotations import n_moves
 from ._suffstats import SuffStats
-from ._types import Array, Theta
+from ._types import Theta
 
 DONE = 1  # the last number of a packed state
 
@@ -95,95 +95,131 @@ def fit_batch(
     [[2.72]
      [2.72]]
     """
-    batched, shared = separate(stats, axes)
-    size = len(jax.tree.leaves(batched)[0])
+    own, recipe = given(stats, axes)
+    fits, _ = fit_made(recipe, own, nothing, (), reml, theta, chunk=chunk, mesh=mesh)
+    return fits
 
-    def part(first: int, count: int, mesh: Mesh) -> Fit:
-        own = jax.tree.map(lambda leaf: leaf[first : first + count], batched)
-        return _on_devices(own, shared, reml, theta, chunk, mesh)
+
+def nothing(theta: Theta, stats: SuffStats) -> tuple[()]:
+    """Read nothing of a fit."""
+    return ()
+
+
+def fit_made(
+    recipe: Recipe,
+    own: Any,
+    read: Read,
+    more: tuple[Any, ...] = (),
+    reml: bool = True,
+    theta: Theta | None = None,
+    *,
+    chunk: int | None = None,
+    mesh: Mesh | None = None,
+) -> tuple[Fit, Any]:
+    """Make statistics, minimise the criterion, and read what is wanted of each fit, in one program.
+
+    Parameters
+    ----------
+    recipe
+        How the statistics of a fit are made.
+    own
+        What each fit has of its own, a tree of arrays with a leading axis of length B.
+    read
+        `read(theta, stats, *more)` of one fit: a function that vmaps, the same object for the same work.
+    more
+        Further arguments of `read`, the same for all fits.
+    reml, theta, chunk, mesh
+        As in `fit_batch`.
+
+    Returns
+    -------
+    tuple
+        The fits, and what was read of them, NumPy arrays with a leading axis of length B.
+    """
+    size = len(jax.tree.leaves(own)[0])
+    work = _Work(recipe, read, more, reml, theta, chunk)
+
+    def part(first: int, count: int, mesh: Mesh) -> tuple[Fit, Any]:
+        return _on_devices(work, jax.tree.map(lambda leaf: leaf[first : first + count], own), count, mesh)
 
     return over_processes(part, size, own_devices() if mesh is None else mesh)
 
 
-def _on_devices(
-    batched: SuffStats, shared: SuffStats, reml: bool, theta: Theta | None, chunk: int | None, mesh: Mesh
-) -> Fit:
-    """Fit all, given what each has of its own and what is shared, on devices of this process."""
-    size, stats = len(jax.tree.leaves(batched)[0]), eqx.combine(batched, shared)
-    k = sum(map(n_theta, stats.blocks))
-    lanes_wide, blocks = _arrangement(batched, size, chunk)
-    program = program_of(reml, theta is None)
-    at_once = blocks * lanes_wide
+class _Work(NamedTuple):
+    """What is to be done with every fit; fields as the arguments of `fit_made`."""
+
+    recipe: Recipe
+    read: Read
+    more: tuple[Any, ...]
+    reml: bool
+    theta: Theta | None
+    chunk: int | None
+
+
+def _on_devices(work: _Work, own: Any, size: int, mesh: Mesh) -> tuple[Fit, Any]:
+    """Fit all, on devices of this process."""
+    recipe, like = work.recipe, work.recipe.like
+    k, dtype = sum(map(n_theta, like.blocks)), like.C.dtype
+    wide, blocks = _arrangement(recipe.numbers, work.chunk)
+    at_once, length = blocks * wide, state_size(k, like.blocks)
+    program = program_of(recipe.make, recipe.differs, work.read, work.reml, work.theta is None)
     # The same program on each device: one sharded among several would be another, and round otherwise.
     devices = list(mesh.devices.flat)
-    common = shared, np.zeros(k) if theta is None else theta
+    common = recipe.ingredients, np.zeros(k, dtype) if work.theta is None else work.theta, work.more
     on_each = [jax.device_put(common, device) for device in devices]
+    if jax.default_backend() == "cpu":
+        own = jax.tree.map(np.asarray, own)  # gathered without a program for every length
 
-    def proceed(piece: tuple[int, np.ndarray]) -> None:
-        number, lanes = piece
-        states = np.full((at_once, rows.shape[1]), DONE, rows.dtype)  # lanes that only fill up a block
-        states[: len(lanes)] = rows[lanes]
-        if lanes[-1] - lanes[0] + 1 == at_once:
-            some = slice(lanes[0], lanes[-1] + 1)  # without a copy
-        else:
+    workers = len(devices) if len(devices) > 1 else cores()
+
+    def advanced(lanes: np.ndarray, states: np.ndarray) -> Block:
+        # No more lanes to a call than keep all workers busy, in whole blocks.
+        count = min(at_once, -(-len(lanes) // (workers * wide)) * wide)
+        firsts = range(0, len(lanes), count)
+        calls = [(i, lanes[at : at + count], states[at : at + count]) for i, at in enumerate(firsts)]
+        return jax.tree.map(lambda *parts: np.concatenate(parts), *on_threads(call, calls, workers))
+
+    def call(one: tuple[int, np.ndarray, np.ndarray]) -> Block:
+        number, lanes, states = one
+        some = slice(lanes[0], lanes[-1] + 1)  # without a copy
+        if lanes[-1] - lanes[0] + 1 != at_once:
             some = lanes[np.minimum(np.arange(at_once), len(lanes) - 1)]
-        own = jax.tree.map(lambda leaf: in_blocks(leaf[some]), batched)
-        found = np.asarray(program(own, in_blocks(states), *on_each[number % len(devices)]))
-        rows[lanes] = found.reshape(at_once, -1)[: len(lanes)]
+        mine = jax.tree.map(lambda leaf: in_blocks(leaf[some]), own)
+        packed = np.full((at_once, length), DONE, dtype)  # lanes that only fill up a block
+        packed[: len(lanes)] = states
+        found = program(mine, in_blocks(packed), *on_each[number % len(devices)])
+        return jax.tree.map(lambda leaf: out_of_blocks(leaf)[: len(lanes)], found)
 
     def in_blocks(leaf: np.ndarray) -> np.ndarray:
-        return leaf.reshape(blocks, lanes_wide, *leaf.shape[1:])
+        return leaf.reshape(blocks, wide, *leaf.shape[1:])
 
-    rows = np.zeros((size, state_size(k, stats.blocks)), stats.C.dtype)
-    waiting = np.arange(size)
-    while len(waiting):
-        pieces = np.split(waiting, np.arange(at_once, len(waiting), at_once))
-        on_threads(proceed, list(enumerate(pieces)), None if len(devices) == 1 else len(devices))
-        waiting = waiting[rows[waiting, -1] != DONE]
-    return _as_fit(rows, stats)
+    def out_of_blocks(leaf: jax.Array) -> np.ndarray:
+        return np.asarray(leaf).reshape(at_once, *leaf.shape[2:])
 
-
-def separate(stats: SuffStats, axes: Any) -> tuple[SuffStats, SuffStats]:
-    """Return the leaves that have a leading axis, for `equinox.combine` to join with the others.
-
-    Raises
-    ------
-    ValueError
-        If no leaf has that axis, or the axes differ in length.
-    """
-    axes = jax.tree.broadcast(axes, stats, is_leaf=lambda axis: axis is None)
-    differs = jax.tree.map(lambda axis: axis is not None, axes, is_leaf=lambda axis: axis is None)
-    batched, shared = eqx.partition(stats, differs)
-    sizes = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(batched)}
-    if len(sizes) != 1 or sizes == {()}:
-        found = ", ".join(sorted(str(size[0]) if size else "none" for size in sizes)) or "none"
-        raise ValueError(
-            f"The batch axes of the statistics have lengths {found}; expected one length, on the first axis "
-            "of every leaf that `axes` marks with 0."
-        )
-    if jax.default_backend() == "cpu":
-        batched = jax.tree.map(np.asarray, batched)  # gathered without a program for every length
-    return batched, shared
+    done = advanced(np.arange(size), np.zeros((size, length), dtype))
+    while len(waiting := np.flatnonzero(done.states[:, -1] != DONE)):
+        found = advanced(waiting, done.states[waiting])
+        for old, new in zip(jax.tree.leaves(done), jax.tree.leaves(found), strict=True):
+            old[waiting] = new
+    return _as_fit(done, like), done.read
 
 
-def _arrangement(batched: SuffStats, size: int, chunk: int | None) -> tuple[int, int]:
+def _arrangement(numbers: int, chunk: int | None) -> tuple[int, int]:
     """Return the number of lanes of a block, a power of two, and of blocks of a call."""
-    lanes = width(numbers_in(batched) // size)
+    lanes = width(numbers)
     if chunk is None:
         return lanes, blocks_of_a_call()
     lanes = min(lanes, power_of_two(chunk))
     return lanes, max(1, chunk // lanes)
 
 
-def _as_fit(rows: np.ndarray, stats: SuffStats) -> Fit:
+def _as_fit(found: Block, like: SuffStats) -> Fit:
     """Undo the packing of states, which begin with x, value, gradient, Hessian and three scalars."""
-    k, m = sum(map(n_theta, stats.blocks)), n_moves(stats.blocks)
+    k, m = sum(map(n_theta, like.blocks)), n_moves(like.blocks)
     ends = np.cumsum([k, 1, m, m * m, 1, 1, 1])
-    x, value, gradient, hessian, decrement, steps, result, _ = np.split(rows, ends, axis=1)
-    ends = np.cumsum([n_theta(b) for b in stats.blocks])[:-1]
-    pieces = zip(np.split(x, ends, axis=1), stats.T, stats.blocks, strict=True)
+    _, value, gradient, hessian, decrement, steps, result, _ = np.split(found.states, ends, axis=1)
     return Fit(
-        np.concatenate([_rectified(piece, T, blocks) for piece, T, blocks in pieces], axis=1),
+        found.theta,
         value[:, 0],
         gradient[:, :k],
         hessian.reshape(-1, m, m)[:, :k, :k],
@@ -191,13 +227,3 @@ def _as_fit(rows: np.ndarray, stats: SuffStats) -> Fit:
         steps[:, 0].astype(int),
         result[:, 0].astype(int),
     )
-
-
-def _rectified(x: np.ndarray, T: Array, blocks: Blocks) -> np.ndarray:
-    """Do as `unconditioned` and `rectify`, for all lanes at once."""
-    q = sum(blocks)
-    factors = (x @ basis(blocks).reshape(-1, q * q).astype(x.dtype)).reshape(-1, q, q)
-    factors = np.linalg.solve(np.asarray(T), factors)
-    diagonal = np.diagonal(factors, axis1=1, axis2=2)[:, None]
-    row, column = positions(blocks)
-    return np.where(diagonal < 0, -factors, factors)[:, row, column]

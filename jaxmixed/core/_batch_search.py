@@ -1,11 +1,11 @@
-"""The compiled part of very many fits: a few steps of Newton's method for blocks of lanes.
+"""The compiled part of very many fits: statistics made, Newton's method for blocks of lanes, results read.
 
 A lane is a row of numbers, its `State` packed, so that the host can gather the rows that are not done.
 """
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -17,54 +17,106 @@ from ._covariance import Blocks, n_theta
 from ._descent import choose
 from ._fit import NEWTON_LIMIT, _vanishing, by_information, fit, value_gradient_hessian
 from ._lane_derivatives import evaluate as evaluate_lanes, lane_stats
+from ._lane_theta import unconditioned_lanes
 from ._lanes import numbers_in, quick
 from ._newton import MAX_ITERATIONS, Evaluation, State, advance, begin
 from ._one_factor import OneFactor, Patterns
+from ._recipe import Make
 from ._rotations import moves, n_moves
 from ._start import default_start
 from ._suffstats import SuffStats, conditioned
 from ._types import Array, Theta
 
 LEFT = 8  # lanes are gathered anew when one in so many is not done: few wait for others, and few move
+KEPT = 64  # programs: those that make responses hold their rows
+
+Read = Callable[..., Any]  # (theta, stats, *more) of one fit -> any tree of arrays
 
 
-@functools.cache
-def program(reml: bool, default: bool) -> Callable[..., jax.Array]:
-    """Compile the advance of several blocks, one after the other."""
+class Block(NamedTuple):
+    """Lanes, on the first axis: packed states, theta as users know it, and what was read."""
 
-    def blocks(batched, states, shared, theta):
-        whole = _whole_fits if _is_large(batched, shared) else _rounds
-        start = None if default else theta
+    states: Float[Array, "L s"]
+    theta: Float[Array, "L k"]
+    read: Any
 
-        def block(one: tuple[SuffStats, Array]) -> jax.Array:
-            own, state = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), one)
-            return whole(own, state, shared, start, reml).T
 
-        return jax.lax.map(block, (batched, states))
+@functools.lru_cache(KEPT)
+def program(
+    make: Make, differs: tuple[bool, ...], read: Read, reml: bool, default: bool
+) -> Callable[..., Block]:
+    """Compile the advance of several blocks, one after the other; those that are done are passed over."""
+
+    def blocks(own, states, ingredients, theta, more):
+        like = jax.eval_shape(make, jax.tree.map(lambda leaf: leaf[0, 0], own), ingredients)
+        start, whole = None if default else theta, _whole_fits if _is_large(like) else _side_by_side
+
+        @jax.jit  # so that it is traced once
+        def block(own, states) -> Block:
+            return whole(own, states, Task(make, like, differs, ingredients, read, more, reml, start))
+
+        return jax.lax.map(lambda one: unless_done(block, *one), (own, states))
 
     return jax.jit(blocks, compiler_options=quick())
 
 
-def _is_large(batched: SuffStats, shared: SuffStats) -> bool:
+class Task(NamedTuple):
+    """What is to be done for every lane, where tracing has got to know the shapes."""
+
+    make: Make
+    like: SuffStats
+    differs: tuple[bool, ...]
+    ingredients: Any
+    read: Read
+    more: tuple[Any, ...]
+    reml: bool
+    start: Theta | None
+
+
+def unless_done(advanced: Callable[..., Block], own: Any, states: Float[Array, "*lanes s"]) -> Block:
+    """Advance lanes if one of them is not done; else return zeros."""
+    shapes = jax.eval_shape(advanced, own, states)
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    return jax.lax.cond((states[..., -1] != 1).any(), advanced, lambda *_: nothing, own, states)
+
+
+def _is_large(like: SuffStats) -> bool:
     """Tell whether `fit` does something else than Newton steps with an exact Hessian."""
-    stats = eqx.combine(jax.tree.map(lambda leaf: leaf[0, 0], batched), shared)
-    return by_information(stats.structure) or sum(map(n_theta, stats.blocks)) > NEWTON_LIMIT
+    return by_information(like.structure) or sum(map(n_theta, like.blocks)) > NEWTON_LIMIT
 
 
-def _whole_fits(batched, states, shared, theta, reml: bool) -> jax.Array:
+def _whole_fits(own: Any, states: Float[Array, "L s"], task: Task) -> Block:
     """Fit every lane to its end: nothing to go on from."""
+    size = states.shape[1]
 
-    def whole(own: SuffStats) -> Array:
-        stats = eqx.combine(own, shared)
-        found = fit(stats, reml, theta)
+    @jax.jit
+    def whole(own: Any, state: Float[Array, " s"]) -> Block:
+        stats = task.make(own, task.ingredients)
+        found = fit(stats, task.reml, task.start)
         above = n_moves(stats.blocks) - len(found.theta)
         gradient, hessian = jnp.pad(found.gradient, (0, above)), jnp.pad(found.hessian, (0, above))
         parts = (conditioned(found.theta, stats), found.criterion, gradient, hessian, *found[4:])
-        return jnp.concatenate([jnp.ravel(part).astype(states.dtype) for part in parts])
+        row = jnp.concatenate([jnp.ravel(part).astype(state.dtype) for part in parts])
+        state = jnp.pad(row, (0, size - len(row)), constant_values=1)
+        return Block(state, found.theta, task.read(found.theta, stats, *task.more))
 
     # One by one: each has large matrices of its own, and library routines on batches of them can hang.
-    rows = jax.lax.map(whole, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), batched)).T
-    return jnp.pad(rows, ((0, len(states) - len(rows)), (0, 0)), constant_values=1)
+    return jax.lax.map(lambda one: unless_done(whole, *one), (own, states))
+
+
+def _side_by_side(own: Any, states: Float[Array, "L s"], task: Task) -> Block:
+    """Make the statistics of all lanes, advance the lanes, and read them."""
+    tree = jax.tree.structure(task.like)
+    axes = tree.unflatten([-1 if own else None for own in task.differs])
+    stats = jax.vmap(task.make, in_axes=(0, None), out_axes=axes)(own, task.ingredients)
+    batched, shared = eqx.partition(stats, tree.unflatten(task.differs))
+    states = _rounds(batched, states.T, shared, task.start, task.reml)
+    theta = unconditioned_lanes(states[: sum(map(n_theta, stats.blocks))], stats.T, stats.blocks)
+
+    def read(theta: Theta, own: SuffStats) -> Any:
+        return task.read(theta, eqx.combine(own, shared), *task.more)
+
+    return Block(states.T, theta.T, jax.vmap(read, in_axes=-1)(theta, batched))
 
 
 def _rounds(batched, states, shared, theta, reml: bool) -> jax.Array:

@@ -22,6 +22,7 @@ from ._design import Design, RandomTerm, Totals
 from ._types import Array, Scalar, namespace
 
 ROUNDING = 100  # times eps: what is left of a column that depends on others
+UNROLLED = 8  # largest triangle that JAX is given row by row
 
 
 class Conditioned(eqx.Module):
@@ -117,9 +118,23 @@ def solve_upper(R: Float[Array, "p p"], b: Float[Array, "p *m"]) -> Float[Array,
         return b
     if xp.__name__ == "numpy":
         return xp.linalg.solve(R, b)
+    if len(R) <= UNROLLED:
+        return _substituted(R, b)
     from jax.scipy.linalg import solve_triangular
 
     return solve_triangular(R, b)
+
+
+def _substituted(R, b):
+    """Solve R x = b from the last row up.
+
+    A library takes very many at once on threads of its own, which then keep the processors busy.
+    """
+    x: list[Array] = []
+    for i in reversed(range(len(R))):
+        below = sum((R[i, k] * row for k, row in enumerate(x, start=i + 1)), 0)
+        x.insert(0, (b[i] - below) / R[i, i])
+    return namespace(R, b).stack(x)
 
 
 def _weighted(root, array):

@@ -20,9 +20,7 @@ S = TypeVar("S")
 # Working arrays should stay in the cache that is next to a core; those of a GPU should fill it.
 IN_CACHE, ON_DEVICE = 2**14, 2**25  # numbers in the arrays of all lanes
 NARROWEST, WIDEST, WIDEST_ON_DEVICE = 8, 256, 2**17  # lanes of a block
-# Blocks of a call, so that calling costs little beside them: one after the other where each has a loop of its
-# own, or at once.
-BLOCKS, LOOPLESS = 4, 8
+BLOCKS = 4  # of a call, one after the other, so that calling costs little beside them
 # Many small kernels: XLA's newer emitters take twice as long to compile them, and run no faster.
 QUICK = {"xla_cpu_use_fusion_emitters": False}
 
@@ -37,11 +35,6 @@ def width(numbers: int) -> int:
 def numbers_in(tree: Any) -> int:
     """Return how many numbers the arrays of a tree hold."""
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
-
-
-def lanes_of_a_call(numbers: int) -> int:
-    """Return how many lanes of so many numbers each one call of a program without loops takes."""
-    return width(numbers) * (LOOPLESS if jax.default_backend() == "cpu" else 1)
 
 
 def blocks_of_a_call() -> int:
@@ -64,7 +57,7 @@ def on_threads(work: Callable[[S], T], pieces: Sequence[S], workers: int | None 
 
     When one raises, or the user interrupts, pieces that have not begun are given up.
     """
-    workers = _cores() if workers is None else workers
+    workers = cores() if workers is None else workers
     if min(workers, len(pieces)) < 2:
         return [work(piece) for piece in pieces]
     double = bool(jax.config.read("jax_enable_x64"))
@@ -88,39 +81,6 @@ def _pool(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, "jaxmixed")
 
 
-def in_lanes(program: Callable[[Any], Any], each: Any, lanes: int, axes: Any = 0) -> Any:
-    """Run a compiled program of a fixed number of lanes over any number of them.
-
-    Parameters
-    ----------
-    program
-        Takes a tree of arrays with a leading axis of length `lanes`.
-    each
-        Such a tree, with leading axes of any one length B; the last piece is filled up with its last lane.
-    lanes
-        How many lanes the program takes.
-    axes
-        Which leaves of what the program returns have that axis, as `out_axes` of `jax.vmap`.
-
-    Returns
-    -------
-    Any
-        What the program returns, as NumPy arrays with leading axes of length B.
-    """
-    size = len(jax.tree.leaves(each)[0])
-
-    def piece(first: int) -> Any:
-        index = np.minimum(np.arange(first, first + lanes), size - 1)
-        return jax.tree.map(np.asarray, program(jax.tree.map(lambda leaf: leaf[index], each)))
-
-    found = on_threads(piece, range(0, size, lanes))
-    axes = jax.tree.broadcast(axes, found[0], is_leaf=lambda axis: axis is None)
-    return jax.tree.map(functools.partial(_join, size), axes, *found, is_leaf=lambda axis: axis is None)
-
-
-def _join(size: int, axis: int | None, *leaves: np.ndarray) -> np.ndarray:
-    return leaves[0] if axis is None else np.concatenate(leaves)[:size]
-
-
-def _cores() -> int:
+def cores() -> int:
+    """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -19,6 +19,7 @@ from jaxtyping import Array as JaxArray, Float, PRNGKeyArray
 
 from ._nested import Nested, NestedPatterns
 from ._one_factor import OneFactor, Patterns
+from ._random import normals, uniforms
 from ._structure import Factors, Structure
 from ._suffstats import SuffStats, conditioned_factors
 from ._types import Scalar, Theta, varying_like
@@ -151,8 +152,10 @@ def sampler(
 
 def draw(key: PRNGKeyArray, sampler: Sampler) -> SuffStats:
     """Draw sufficient statistics from a prepared model; vmap it over keys."""
-    normals = jax.random.normal(jax.random.fold_in(key, 0), (n_normals(sampler),), sampler.gamma.dtype)
-    return from_draws(sampler, normals, chi_square(jax.random.fold_in(key, 1), degrees(sampler)))
+    n, df = n_normals(sampler), degrees(sampler)
+    u = uniforms(key, n + 2 * len(df), df.dtype)
+    z = normals(u[: n + len(df)])
+    return from_draws(sampler, z[:n], chi_square(key, df, n, (z[n:], u[n + len(df) :])))
 
 
 def n_normals(sampler: Sampler) -> int:
@@ -195,34 +198,51 @@ def _with_response(sampler: Sampler, h, tau: list[Coordinates], squares: Scalar)
     )
 
 
-def chi_square(key: PRNGKeyArray, degrees: Float[JaxArray, " m"]) -> Float[JaxArray, " m"]:
+def chi_square(
+    key: PRNGKeyArray,
+    degrees: Float[JaxArray, " m"],
+    first: int = 0,
+    proposed: tuple[Float[JaxArray, " m"], Float[JaxArray, " m"]] | None = None,
+) -> Float[JaxArray, " m"]:
     """Draw from chi-square distributions with whole degrees of freedom, zero among them.
 
     By rejection (Marsaglia & Tsang 2000, doi:10.1145/358407.358414), of one proposal in twenty at most. All
     draws of a batch are proposed at once, where `jax.random.chisquare` makes one after the other.
+
+    Parameters
+    ----------
+    key, first
+        A random key, and how many of its numbers are taken; those that follow are used.
+    degrees
+        Degrees of freedom.
+    proposed
+        Standard normal and uniform numbers of the first proposal, if they are drawn.
     """
+    m = len(degrees)
     few = degrees < 2  # zero or one: the square of as many normal draws
     d = jnp.where(few, 1, degrees / 2) - 1 / 3
     c = 1 / jnp.sqrt(9 * d)
 
-    def propose(state):
-        i, value, waiting = state
-        # one draw for both: deriving more keys would cost as much as the numbers
-        shape, least = (2, *degrees.shape), float(np.nextafter(degrees.dtype.type(-1), degrees.dtype.type(0)))
-        both = jax.random.uniform(jax.random.fold_in(key, i), shape, degrees.dtype, least, 1.0)
-        x, log_u = 2**0.5 * jax.lax.erf_inv(both[0]), jnp.log1p(both[1]) - np.log(2.0)
-        cx = c * x
-        valid = cx > -1
-        # (1 + cx)^3 - 1, so that large degrees of freedom lose no digits
-        excess = cx * (3 + cx * (3 + cx))
-        log_v = 3 * jnp.log1p(jnp.where(valid, cx, 0))
-        accepted = few | (valid & (log_u < x**2 / 2 + d * (log_v - excess)))
-        drawn = jnp.where(few, degrees * x**2, 2 * d * (1 + excess))
-        return i + 1, jnp.where(waiting & accepted, drawn, value), waiting & ~accepted
+    def propose(z, u):
+        cz = c * z
+        valid = cz > -1
+        # (1 + cz)^3 - 1, so that large degrees of freedom lose no digits
+        excess = cz * (3 + cz * (3 + cz))
+        log_v = 3 * jnp.log1p(jnp.where(valid, cz, 0))
+        accepted = few | (valid & (jnp.log1p(u) - np.log(2.0) < z**2 / 2 + d * (log_v - excess)))
+        return jnp.where(few, degrees * z**2, 2 * d * (1 + excess)), accepted
 
-    start = jnp.zeros((), jnp.int32), jnp.zeros_like(degrees), jnp.ones(degrees.shape, bool)
-    start = start[0], *(varying_like(leaf, key, degrees) for leaf in start[1:])
-    return jax.lax.while_loop(lambda state: state[2].any(), propose, start)[1]
+    def again(state):
+        i, value, accepted = state
+        u = uniforms(key, 2 * m, degrees.dtype, first + 2 * m * i)
+        other, enough = propose(normals(u[:m]), u[m:])
+        return i + 1, jnp.where(accepted, value, other), accepted | enough
+
+    if proposed is None:
+        u = uniforms(key, 2 * m, degrees.dtype, first)
+        proposed = normals(u[:m]), u[m:]
+    start = jnp.ones((), jnp.int32), *(varying_like(leaf, key, degrees) for leaf in propose(*proposed))
+    return jax.lax.while_loop(lambda state: ~state[2].all(), again, start)[1]
 
 
 def _parts(structure: Structure, factors: Factors, families, p: int) -> tuple[Part, ...]:

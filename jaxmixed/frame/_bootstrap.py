@@ -15,11 +15,10 @@ from jax.sharding import Mesh
 from jaxmixed import core
 
 from . import _bootstrap_intervals as by
-from ._batches import Fits, joined
 from ._check import check_alpha, check_choice, check_count
 from ._errors import DataError
 from ._labels import chosen, parameter_labels
-from ._replicates import replicate
+from ._replicates import Fits, joined, replicate
 
 if TYPE_CHECKING:
     from ._result import LmerResult

@@ -1,13 +1,12 @@
 """Fits of many statistics and their t tests, all that a table of results needs, in one compiled program.
 
-statistics of B fits -> core.fit_batch -> theta -> estimates, tests, variance components, what is in doubt
+statistics of B fits -> core.fit_made -> theta, estimates, tests, variance components, what is in doubt
 """
 
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +14,7 @@ from jax.sharding import Mesh
 
 from jaxmixed import core
 
-from ._batches import axes_of, of_each
+from ._batches import axes_of
 from ._references import by_method
 from ._statistics import DEGENERATE, FLAT, SINGULAR
 
@@ -52,7 +51,7 @@ class Lanes(NamedTuple):
 
 
 class _Reading(NamedTuple):
-    """What the compiled program returns of one fit; extremes are of the conditioned relative factors."""
+    """What is read of one fit; extremes are of the conditioned relative factors."""
 
     sdcor: Any
     criterion: Any
@@ -85,17 +84,8 @@ def fit_lanes(
         Devices that share the fits, of this process or of several; by default all of this process.
     """
     with jax.enable_x64(True):
-        axes = 0 if names is None else axes_of(stats, names)
-        own, shared = core.separate(stats, axes)
-
-        def part(first: int, count: int, mesh: Mesh) -> tuple[core.Fit, _Reading]:
-            some = jax.tree.map(lambda leaf: leaf[first : first + count], own)
-            stats = eqx.combine(some, shared)
-            found = core.fit_batch(stats, axes, reml, mesh=mesh)
-            return found, of_each(_program(reml, ddf), found.theta, stats, axes)
-
-        size = len(jax.tree.leaves(own)[0])
-        found, read = core.over_processes(part, size, core.own_devices() if mesh is None else mesh)
+        own, recipe = core.given(stats, 0 if names is None else axes_of(stats, names))
+        found, read = core.fit_made(recipe, own, _reader(reml, ddf), (), reml, mesh=mesh)
     return Lanes(
         found.theta,
         read.sdcor,
@@ -118,11 +108,10 @@ def _in_words(found: core.Fit, read: _Reading) -> np.ndarray:
 
 
 @functools.cache
-def _program(reml: bool, ddf: str) -> Callable[..., _Reading]:
-    """Compile the reading of many fits; p values are left to SciPy, which is faster."""
+def _reader(reml: bool, ddf: str) -> Callable[..., _Reading]:
+    """Return the reading of one fit; p values are left to SciPy, which is faster."""
 
-    def one(theta, own, shared):
-        stats = eqx.combine(own, shared)
+    def read(theta, stats):
         tests = by_method(ddf, theta, stats, reml).t_test(jnp.eye(stats.p, dtype=theta.dtype))
         found = core.estimates(theta, stats, reml)
         factors = core.conditioned_factors(theta, stats)
@@ -134,4 +123,4 @@ def _program(reml: bool, ddf: str) -> Callable[..., _Reading]:
             jnp.stack([jnp.abs(factor).max() for factor in factors]).max(),
         )
 
-    return jax.jit(jax.vmap(one, in_axes=(0, 0, None)), compiler_options=core.quick())
+    return read

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxmixed import core
 
@@ -21,16 +22,21 @@ from ._estimate import QUICKEST
 
 AT_ONCE = 2**24  # numbers in the statistics of the replicates between two looks at the progress
 LEAST, MOST = 64, 2**14  # of these replicates
-KEPT = 32  # compiled programs that draw: those of rows hold the rows
+OFF_ZERO = 0.1  # in place of a zero in a start, where the criterion has no slope
+KEPT = 32  # functions that make statistics: those of rows hold the rows
 
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """How statistics are made: `make(key, ingredients)`, and which of their leaves differ by replicate."""
+    """How replicates are made: `make(key, ingredients)`, and which of their leaves differ by replicate.
+
+    `rows` is the number of numbers that making one takes besides, such as a response.
+    """
 
     make: Callable[[Any, Any], core.SuffStats]
     ingredients: Any
     names: tuple[str, ...]
+    rows: int = 0
 
     @functools.cached_property
     def like(self) -> core.SuffStats:
@@ -42,6 +48,25 @@ class Recipe:
     def at_once(self) -> int:
         """How many replicates to make between two looks at the progress."""
         return int(np.clip(AT_ONCE // core.numbers_in(self.like), LEAST, MOST))
+
+    def fit(
+        self,
+        key: jax.Array,
+        first: int,
+        count: int,
+        theta: np.ndarray,
+        reml: bool,
+        read: Callable[..., Any],
+        more: tuple[Any, ...] = (),
+        mesh: Mesh | None = None,
+    ) -> tuple[core.Fit, Any]:
+        """Make replicates first, ..., first + count - 1, fit them from theta, and read the fits."""
+        axes = jax.tree.leaves(axes_of(self.like, self.names), is_leaf=lambda axis: axis is None)
+        differs = tuple(axis is not None for axis in axes)
+        recipe = core.Recipe(_by_number(self.make), (key, self.ingredients), self.like, differs, self.rows)
+        start = np.where(theta == 0, OFF_ZERO, theta)
+        with jax.enable_x64(True):
+            return core.fit_made(recipe, np.arange(first, first + count), read, more, reml, start, mesh=mesh)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +83,7 @@ def parametric(theta: np.ndarray, beta: np.ndarray, sigma: float, rows: Rows) ->
     """Draw random effects and residuals from normal distributions."""
     structure, p = rows.stats.structure, rows.stats.p
     if isinstance(structure, core.AnyCrossed):
-        return Recipe(_simulated(rows), (theta, beta, sigma), BY_RESPONSE)
+        return Recipe(_simulated(rows), (theta, beta, sigma), BY_RESPONSE, len(rows.design.y))
     families = core.families_of(structure, p) if isinstance(structure, core.NestedPatterns) else None
     sampler = _compiled_sampler()(theta, beta, sigma, rows.stats, families)
     return Recipe(core.draw, sampler, BY_RESPONSE)
@@ -82,29 +107,17 @@ def _simulated(rows: Rows) -> Callable[[Any, Any], core.SuffStats]:
     return by_rows(lambda key, model: core.simulate(key, rows.design, *model), rows)
 
 
-def drawn(recipe: Recipe, key: jax.Array, first: int, count: int) -> core.SuffStats:
-    """Make replicates first, ..., first + count - 1: those leaves that differ have a leading axis."""
-    like, program = recipe.like, _drawer(recipe.make, recipe.names)
-    lanes, axes = core.lanes_of_a_call(core.numbers_in(like)), axes_of(like, recipe.names)
-    index = np.arange(first, first + count)
-    return core.in_lanes(lambda index: program(index, key, recipe.ingredients), index, lanes, axes)
-
-
 @functools.cache
 def _compiled_sampler() -> Callable[..., core.Sampler]:
     return jax.jit(core.sampler, compiler_options=QUICKEST if jax.default_backend() == "cpu" else None)
 
 
 @functools.lru_cache(KEPT)
-def _drawer(
-    make: Callable[[Any, Any], core.SuffStats], names: tuple[str, ...]
-) -> Callable[..., core.SuffStats]:
-    """Compile the making of many statistics, those leaves that do not differ made once."""
+def _by_number(make: Callable[[Any, Any], core.SuffStats]) -> Callable[[Any, Any], core.SuffStats]:
+    """Return the making of a replicate from its number, the same function for the same work."""
 
-    def many(index, key, ingredients):
-        def one(index):
-            return make(jax.random.fold_in(key, index), ingredients)
+    def one(index, keyed):
+        key, ingredients = keyed
+        return make(core.fold_in(key, index), ingredients)
 
-        return jax.vmap(one, out_axes=axes_of(jax.eval_shape(one, index[0]), names))(index)
-
-    return jax.jit(many, compiler_options=core.quick())
+    return one

@@ -14,18 +14,22 @@ Replicate i depends on the key and on i alone: not on how many there are, nor on
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, get_args
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from jaxmixed import core
 
-from ._batches import BY_RESPONSE, Fits, fit_all, in_pieces, joined
+from ._batches import BY_RESPONSE, in_pieces
 from ._check import check_choice, check_mesh
 from ._errors import DataError
 from ._estimate import as_key
-from ._recipes import Recipe, Rows, by_rows, drawn, parametric
+from ._recipes import Recipe, Rows, by_rows, parametric
 from ._reduced import require_rows
 
 if TYPE_CHECKING:
@@ -33,6 +37,36 @@ if TYPE_CHECKING:
 
 Kind = Literal["parametric", "residual", "case", "wild"]
 BY_CLUSTER = ("C", "n", "log_weights", "counts", "G", "B", "rows")
+
+
+class Fits(NamedTuple):
+    """Estimates of B fits.
+
+    Attributes
+    ----------
+    theta
+        Shape (B, k).
+    beta, se
+        Fixed effects and their standard errors, shape (B, p).
+    sdcor
+        Standard deviations and correlations in theta's order, and sigma, shape (B, k + 1).
+    criterion
+        -2 log likelihood, REML or ML, shape (B,).
+    result
+        How each fit ended, an index into `core.RESULTS`, shape (B,).
+    """
+
+    theta: np.ndarray
+    beta: np.ndarray
+    se: np.ndarray
+    sdcor: np.ndarray
+    criterion: np.ndarray
+    result: np.ndarray
+
+
+def joined(pieces: list[Fits]) -> Fits:
+    """Put pieces one after another."""
+    return Fits(*(np.concatenate(parts) for parts in zip(*pieces, strict=True)))
 
 
 def replicate(
@@ -47,14 +81,24 @@ def replicate(
         recipe, key = fit._recipes[kind], as_key(key)
 
         def work(start: int, count: int) -> Fits:
-            def part(begin: int, count: int, mesh: Mesh) -> Fits:
-                stats = drawn(recipe, key, first + start + begin, count)
-                return fit_all(stats, recipe.names, fit.reml, fit.theta, mesh)
-
-            return core.over_processes(part, count, core.own_devices() if mesh is None else mesh)
+            asked = key, first + start, count, fit.theta, fit.reml
+            found, (beta, se, sdcor, criterion) = recipe.fit(*asked, _reader(fit.reml), mesh=mesh)
+            return Fits(found.theta, beta, se, sdcor, criterion, found.result)
 
         pieces = in_pieces(work, n, recipe.at_once, progress, "replicate")
     return joined(pieces)
+
+
+@functools.cache
+def _reader(reml: bool) -> Callable[..., Any]:
+    """Return the reading of one fit."""
+
+    def read(theta, stats):
+        found = core.estimates(theta, stats, reml)
+        sdcor = core.standard_deviations(theta, found.sigma, stats.blocks)
+        return found.beta, jnp.sqrt(jnp.diagonal(found.vcov)), sdcor, found.criterion
+
+    return read
 
 
 def _recipe(fit: FittedModel, kind: str) -> Recipe:
@@ -89,7 +133,7 @@ def _responses(fit: FittedModel, kind: str) -> Recipe:
     """Make responses row by row, and take their statistics."""
     require_rows(fit.frame, f"A bootstrap of kind {kind!r}")
     response, ingredients = {"residual": _resampled, "wild": _turned_over}[kind](fit)
-    return Recipe(by_rows(response, _rows(fit)), ingredients, BY_RESPONSE)
+    return Recipe(by_rows(response, _rows(fit)), ingredients, BY_RESPONSE, len(fit.y))
 
 
 def _resampled(fit: FittedModel):

@@ -10,7 +10,6 @@ from jax.sharding import Mesh
 
 from jaxmixed import core
 
-from ._batches import Fits
 from ._bootstrap import Bootstrap, bootstrap
 from ._check import check_new_response, check_residual
 from ._confidence import Method, Parm, intervals
@@ -21,7 +20,7 @@ from ._profile import Profile, profile
 from ._random_part import RandomPart
 from ._reduced import require_rows
 from ._references import Ddf
-from ._replicates import Kind
+from ._replicates import Fits, Kind
 from ._rows import Rows
 from ._scenario import Params, Scenario, Sizes, of_fit
 from ._statistics import FitStatistics, warn_of

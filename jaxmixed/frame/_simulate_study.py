@@ -187,8 +187,8 @@ def simulate_study(
     >>> found = study.summary().query("parameter == 'time'")
     >>> found[["scenario", "n", "emp_se", "model_se", "coverage"]].round(2)
       scenario     n  emp_se  model_se  coverage
-    1       20  4000    1.76      1.77      0.95
-    5       80  4000    0.90      0.88      0.95
+    1       20  4000    1.74      1.77      0.95
+    5       80  4000    0.89      0.88      0.95
     """
     check_count("n", n)
     check_alpha(alpha)

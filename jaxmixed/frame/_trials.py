@@ -1,6 +1,6 @@
 """Trials of scenarios: data drawn, fitted and tested, the same programs for all designs of one shape.
 
-    Scenario -> Recipe -> statistics -> Fits -> contrasts and joint tests -> Trials
+    Scenario -> Recipe -> statistics -> fits -> contrasts and joint tests -> Trials
 
 Statistics of designs that differ in the number of levels of a pattern, or in true parameters, have the same
 shape, so that a curve over ten sizes compiles no more than one size does.
@@ -10,16 +10,13 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxmixed import core
 
-from ._batches import axes_of, fit_all, in_pieces, of_each
+from ._batches import in_pieces
 from ._hypotheses import Hypotheses
-from ._recipes import drawn
 from ._references import by_method
 from ._scenario import Scenario
 from ._statistics import SINGULAR
@@ -82,19 +79,16 @@ def _piece(job: Job, first: int, count: int, ddf: str) -> Trials:
     joint = [(test.matrix, test.values) for test in job.tests if len(test.matrix) > 1]
     L = np.concatenate([np.eye(p), *(test.matrix for test in single)])
     values = np.concatenate([np.zeros(p), *(test.values for test in single)])
-    with jax.enable_x64(True):
-        stats = drawn(recipe, job.key, first, count)
-        fits = fit_all(stats, recipe.names, scenario.reml, scenario._truth.theta)
-        program = _tester(scenario.reml, ddf)
-        found = of_each(program, fits.theta, stats, axes_of(stats, recipe.names), L, values, joint)
+    asked = job.key, first, count, scenario._truth.theta, scenario.reml
+    fits, found = recipe.fit(*asked, _tester(scenario.reml, ddf), (L, values, joint))
     own = iter(core.t_pvalue(found.statistic[:, p:], found.df[:, p:]).T)
     several = iter([core.f_pvalue(*test) for test in found.joint])
     p_values = [next(own if len(test.matrix) == 1 else several) for test in job.tests]
     return Trials(
-        fits.beta,
+        found.beta,
         found.se[:, :p],
         found.df[:, :p],
-        fits.sdcor,
+        found.sdcor,
         np.column_stack([np.empty((count, 0)), *p_values]),
         fits.result,
         found.singular,
@@ -102,8 +96,10 @@ def _piece(job: Job, first: int, count: int, ddf: str) -> Trials:
 
 
 class _Tested(NamedTuple):
-    """t tests of the contrasts L, joint tests (F and its degrees of freedom), whether a fit is singular."""
+    """Estimates, t tests of the contrasts L, joint tests (F and its degrees of freedom), singularity."""
 
+    beta: Any
+    sdcor: Any
     se: Any
     df: Any
     statistic: Any
@@ -112,17 +108,16 @@ class _Tested(NamedTuple):
 
 
 @functools.cache
-def _tester(reml: bool, ddf: str) -> Callable[..., Any]:
-    """Compile the tests of many fits; p values are left to the host, whose functions are faster."""
+def _tester(reml: bool, ddf: str) -> Callable[..., _Tested]:
+    """Return the tests of one fit; p values are left to the host, whose functions are faster."""
 
-    def one(theta, own, shared, L, values, joint):
-        stats = eqx.combine(own, shared)
-        tests = by_method(ddf, theta, stats, reml)
+    def read(theta, stats, L, values, joint):
+        found, tests = core.estimates(theta, stats, reml), by_method(ddf, theta, stats, reml)
         single, several = tests.t_test(L, values), [tests.f_test(*rows) for rows in joint]
         F = [(test.statistic, test.df_num, test.df_den) for test in several]
         diagonals = [jnp.diagonal(factor) for factor in core.conditioned_factors(theta, stats)]
         singular = jnp.abs(jnp.concatenate(diagonals)).min() < SINGULAR
-        return _Tested(single.std_error, single.df, single.statistic, F, singular)
+        sdcor = core.standard_deviations(theta, found.sigma, stats.blocks)
+        return _Tested(found.beta, sdcor, single.std_error, single.df, single.statistic, F, singular)
 
-    axes = (0, 0, None, None, None, None)
-    return jax.jit(jax.vmap(one, in_axes=axes), compiler_options=core.quick())
+    return read

@@ -54,8 +54,8 @@ def _separated(stats, by_response: bool):
         stats,
         is_leaf=lambda a: a is None,
     )
-    own, shared = core.separate(every, axes)
-    return jax.tree.map(lambda leaf: jnp.moveaxis(jnp.asarray(leaf), 0, -1), own), shared
+    own, recipe = core.given(every, axes)
+    return jax.tree.map(lambda leaf: jnp.moveaxis(jnp.asarray(leaf), 0, -1), own), recipe.ingredients
 
 
 def test_no_fixed_effects(x64):

@@ -1,4 +1,4 @@
-"""Lanes: any number of problems through programs of a fixed number, on threads and on devices."""
+"""Lanes: on threads and on devices, and how many of them."""
 
 import os
 import subprocess
@@ -9,7 +9,6 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from jaxmixed import core
@@ -55,22 +54,6 @@ def test_results_depend_neither_on_the_number_of_devices_nor_on_the_place():
     command = [sys.executable, "-c", DEVICES]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
     assert done.stdout.strip() == "equal", done.stderr
-
-
-def test_any_number_of_lanes():
-    shapes = set()
-
-    def program(each):
-        shapes.add(each[0].shape)
-        return {"own": each[0] * 2 + each[1].sum(1), "shared": np.arange(3.0)}
-
-    program_axes = {"own": 0, "shared": None}
-    for size in (1, 7, 8, 21):
-        each = np.arange(float(size)), np.ones((size, 2))
-        found = core.in_lanes(program, each, 8, program_axes)
-        np.testing.assert_array_equal(found["own"], 2 * np.arange(size) + 2)
-        np.testing.assert_array_equal(found["shared"], np.arange(3.0))
-    assert shapes == {(8,)}
 
 
 def test_threads_keep_order_and_precision():

@@ -19,11 +19,9 @@ from scipy import stats
 import jaxmixed as jm
 from jaxmixed import core
 from jaxmixed.frame import _recipes, _trials
-from jaxmixed.frame._batches import axes_of
 from jaxmixed.frame._estimate import estimate
 from jaxmixed.frame._performance import estimation, exact_interval, precision, rate
 from jaxmixed.frame._power import power_notes, power_table
-from jaxmixed.frame._recipes import drawn
 from jaxmixed.frame._sample_size import smallest
 from jaxmixed.frame._study_tests import read_tests
 
@@ -144,14 +142,10 @@ def test_every_trial_is_a_fit_of_its_own(scenario):
     asked = read_tests(TESTS, scenario.frame.fixed_names)
     key = jax.random.key(1)
     (found,) = _trials.run([_trials.Job(scenario, key, asked.hypotheses)], 64, "satterthwaite", False)
-    with jax.enable_x64(True):
-        together = drawn(scenario._recipe, key, 0, 64)
-    axes = axes_of(together, scenario._recipe.names)
+    recipe = scenario._recipe
     for i in (0, 40):
-        own = jax.tree.map(
-            lambda axis, leaf, i=i: np.asarray(leaf if axis is None else leaf[i]),
-            axes, together, is_leaf=lambda axis: axis is None,
-        )  # fmt: skip
+        with jax.enable_x64(True):
+            own = jax.tree.map(np.asarray, recipe.make(jax.random.fold_in(key, i), recipe.ingredients))
         theta = estimate(own, True).theta
         tests = core.satterthwaite(theta, own)
         single = tests.t_test(np.eye(4))
@@ -266,14 +260,14 @@ def test_methods_of_tests(scenario, ddf):
 
 
 def test_an_interrupt_keeps_what_is_done(scenario, monkeypatch):
-    calls = iter(range(10))
+    calls, piece = iter(range(10)), _trials._piece
 
     def stop(*args):
         if next(calls) == 1:
             raise KeyboardInterrupt
-        return drawn(*args)
+        return piece(*args)
 
-    monkeypatch.setattr(_trials, "drawn", stop)
+    monkeypatch.setattr(_trials, "_piece", stop)
     with pytest.warns(jm.InterruptedWarning, match="1 of 2"):
         study = jm.simulate_study({"a": scenario, "b": scenario}, 64, key=1)
     assert list(study.scenarios) == ["a"] and len(study.to_frame()) == 64 * 4
