@@ -13,19 +13,19 @@ R, gamma_ols, s and T carry the results back.
 
 from typing import NamedTuple
 
-import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
 from ._covariance import Blocks
 from ._design import Design, RandomTerm, Totals
+from ._node import Node
 from ._types import Array, Scalar, namespace
 
 ROUNDING = 100  # times eps: what is left of a column that depends on others
 UNROLLED = 8  # largest triangle that JAX is given row by row
 
 
-class Conditioned(eqx.Module):
+class Conditioned(Node):
     """All of a design but its response, in conditioned coordinates.
 
     Attributes

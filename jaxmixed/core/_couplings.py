@@ -5,15 +5,15 @@ Both forms answer the same few questions, so that nothing else needs to know whi
 
 import abc
 
-import equinox as eqx
 import numpy as np
 from jaxtyping import Float, Int
 
 from ._dense import lower_product
+from ._node import Node
 from ._types import Array, namespace
 
 
-class Couplings(eqx.Module):
+class Couplings(Node):
     """Cross products of the levels of e with the D columns of the other factors."""
 
     @property

@@ -9,7 +9,6 @@ are listed once, as pairs of entries of the same level. Where a few columns have
 popular items of ratings do, the list is a small part of all pairs, and the matrices a small part of J D^2.
 """
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +16,7 @@ from jaxtyping import Float, Int
 
 from ._couplings import Couplings, spread
 from ._dense import lower_product
+from ._node import static
 from ._types import Array, namespace, segment_sum
 
 CHUNK = 2**22  # meetings of rows and entries held at a time
@@ -49,9 +49,9 @@ class SparseCouplings(Couplings):
     pair_level: Int[Array, " P"]
     pair_cell: Int[Array, " P"]
     pair_value: Float[Array, "P qq"]
-    n_levels: int = eqx.field(static=True)
-    n_columns: int = eqx.field(static=True)
-    block: tuple[int, int] = eqx.field(static=True)
+    n_levels: int = static()
+    n_columns: int = static()
+    block: tuple[int, int] = static()
 
     @classmethod
     def build(

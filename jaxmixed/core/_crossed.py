@@ -19,6 +19,7 @@ from ._couplings import Couplings
 from ._crossed_curvature import crossed_curvature
 from ._crossed_posterior import CrossedPosterior
 from ._dense import eliminate_dense, logdet_gram, symmetric
+from ._node import static
 from ._patterns import pad_rows
 from ._structure import Between, Curvature, Directions, Factors, Levels, Reduced, Shifted, between, eliminate
 from ._types import Array, namespace
@@ -55,8 +56,8 @@ class Crossed(Levels):
     couplings: Couplings
     A_others: Float[Array, "D D"]  # its lower triangle, zeros above
     B_others: Float[Array, "D c"]
-    sizes: Sizes = eqx.field(static=True)  # (levels, columns) of each of the others
-    order: tuple[int, ...] = eqx.field(static=True)  # terms of the design, the eliminated one first
+    sizes: Sizes = static()  # (levels, columns) of each of the others
+    order: tuple[int, ...] = static()  # terms of the design, the eliminated one first
 
     def between(self) -> tuple[Between, ...]:
         xp = namespace(self.A, self.B)

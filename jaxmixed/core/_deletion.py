@@ -6,16 +6,16 @@ its pattern, so that what is left costs what the whole does, however many levels
 
 import abc
 
-import equinox as eqx
 from jaxtyping import Float, Int
 
 from ._nested import Nested
+from ._node import Node, static
 from ._one_factor import OneFactor, Patterns
 from ._structure import Structure
 from ._types import Array, Scalar, namespace
 
 
-class Deletion(eqx.Module):
+class Deletion(Node):
     """What the rows of one level add to the statistics; for many levels, every array has a leading axis.
 
     Attributes
@@ -26,9 +26,9 @@ class Deletion(eqx.Module):
         Their [Q u]'[Q u], shape (c, c).
     """
 
-    n: eqx.AbstractVar[Scalar]
-    log_weights: eqx.AbstractVar[Scalar]
-    C: eqx.AbstractVar[Float[Array, "c c"]]
+    n: Scalar
+    log_weights: Scalar
+    C: Float[Array, "c c"]
 
     @abc.abstractmethod
     def take_off(self, structure: Structure) -> Structure:
@@ -74,7 +74,7 @@ class OfNested(Deletion):
     C: Float[Array, "c c"]
     slots: tuple[Int[Array, ""], ...]
     rows: tuple[Float[Array, "q w"], ...]
-    at: int = eqx.field(static=True)
+    at: int = static()
 
     def take_off(self, structure: Nested) -> Nested:
         xp, rows = namespace(*structure.rows), list(structure.rows)

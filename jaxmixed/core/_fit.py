@@ -19,8 +19,10 @@ from ._crossed import Crossed
 from ._descent import along
 from ._implicit import minimal_value, minimum
 from ._iterative import AnyCrossed, IterativeCrossed
+from ._lane_derivatives import evaluate as evaluate_lanes, lane_stats
 from ._lbfgs import lbfgs
 from ._newton import Evaluation, Minimum, newton
+from ._one_factor import OneFactor, Patterns
 from ._rotations import moved_factors, moves, n_moves
 from ._start import default_start
 from ._structure import Structure
@@ -30,6 +32,9 @@ from ._types import Array, Scalar, Theta, varying_like
 SMALL = 1e-3  # a standard deviation this small, relative to sigma, is tried at zero
 NEWTON_LIMIT = 20  # longest theta whose Hessian is formed
 EXACT_LIMIT = 64  # widest dense block whose exact Hessian is formed
+WRITTEN_OUT = (
+    2  # columns of one factor whose derivatives are in closed form: beyond, it takes long to compile
+)
 
 
 class Fit(NamedTuple):
@@ -135,6 +140,19 @@ def _minimise(stats: SuffStats, reml: bool, start: Theta) -> Minimum:
 
 def value_gradient_hessian(theta: Theta, stats: SuffStats, reml: bool) -> Evaluation:
     """Return the criterion and its exact derivatives in all entries of Lambda, those of theta first."""
+    if isinstance(stats.structure, OneFactor | Patterns) and sum(stats.blocks[0]) <= WRITTEN_OUT:
+        return _one_lane(theta, stats, reml)
+    return differentiated(theta, stats, reml)
+
+
+def _one_lane(theta: Theta, stats: SuffStats, reml: bool) -> Evaluation:
+    lane = jax.tree.map(lambda leaf: leaf[..., None], stats)
+    found = evaluate_lanes(theta[:, None], lane_stats(lane, lane, reml), stats.blocks[0], reml)
+    return jax.tree.map(lambda leaf: leaf[..., 0], found)
+
+
+def differentiated(theta: Theta, stats: SuffStats, reml: bool) -> Evaluation:
+    """Return the same by automatic differentiation, for any structure."""
 
     def value(entries):
         return criterion_of(moved_factors(entries, stats.blocks), stats, reml)

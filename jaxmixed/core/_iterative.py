@@ -19,6 +19,7 @@ from ._host import on_host
 from ._iterative_curvature import iterative_curvature
 from ._iterative_posterior import IterativePosterior, iterative_posterior
 from ._krylov import Columns, Krylov, solve
+from ._node import static
 from ._probes import Probes, gram, logarithms, probes, signs
 from ._scaled_schur import Crossings, ScaledSchur, scaled_schur
 from ._structure import Between, Curvature, Directions, Factors, Levels, Reduced, Shifted, between
@@ -59,8 +60,8 @@ class IterativeCrossed(Levels):
     B_others: Columns
     known: Columns  # directions in which the Schur complement is far from its own blocks
     seed: Int[Array, ""]  # of the signs
-    order: tuple[int, ...] = eqx.field(static=True)  # terms of the design, the eliminated one first
-    n_probes: int = eqx.field(static=True)
+    order: tuple[int, ...] = static()  # terms of the design, the eliminated one first
+    n_probes: int = static()
 
     @on_host
     def between(self) -> tuple[Between, ...]:

@@ -10,7 +10,6 @@ fits into a cache. The derivative of one product is the other, and is stated so.
 
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +19,7 @@ from jax.interpreters import ad, batching, mlir
 from jaxtyping import Float, Int
 
 from ._design import RandomTerm
+from ._node import Node, static
 from ._products import meetings
 from ._types import Array, namespace
 
@@ -44,13 +44,13 @@ class Listed(NamedTuple):
     value: Float[Array, "s l a b"]
 
 
-class Meetings(eqx.Module):
+class Meetings(Node):
     """Cross products of the levels of two factors, in the order of either."""
 
     by_first: Listed
     by_second: Listed
-    n_first: int = eqx.field(static=True)
-    n_second: int = eqx.field(static=True)
+    n_first: int = static()
+    n_second: int = static()
 
     @classmethod
     def build(cls, first: RandomTerm, second: RandomTerm) -> "Meetings":

@@ -17,11 +17,11 @@ their QR decomposition.
 from itertools import pairwise
 from typing import NamedTuple
 
-import equinox as eqx
 import numpy as np
 from jaxtyping import Float, Int
 
 from ._nested_posterior import NestedPosterior
+from ._node import static
 from ._patterns import pad_rows
 from ._structure import Between, Factors, Levels, Reduced, Structure, between, eliminate
 from ._types import Array, namespace, segment_sum
@@ -45,7 +45,7 @@ class Nested(Levels):
     rows: tuple[Float[Array, "slots q w"], ...]
     slots: tuple[Int[Array, " J"], ...]
     parents: tuple[Int[Array, " slots"] | None, ...]
-    order: tuple[int, ...] = eqx.field(static=True)
+    order: tuple[int, ...] = static()
 
     def between(self) -> tuple[Between, ...]:
         return _between_all(self.rows, self.order, None)
@@ -81,7 +81,7 @@ class NestedPatterns(Structure):
 
     counts: tuple[Float[Array, " slots"], ...]
     rows: tuple[Float[Array, "slots q w"], ...]
-    order: tuple[int, ...] = eqx.field(static=True)
+    order: tuple[int, ...] = static()
 
     def between(self) -> tuple[Between, ...]:
         return _between_all(self.rows, self.order, self.counts)

@@ -12,11 +12,11 @@ parameters, 2 (l'V l)^2 / (g'A g) are the degrees of freedom of l'V l by its mea
 import abc
 from typing import NamedTuple
 
-import equinox as eqx
 from jaxtyping import Float
 
 from ._conditioning import solve_upper
 from ._distributions import f_pvalue, t_pvalue
+from ._node import Node
 from ._small import eigen, logdet_inverse
 from ._suffstats import solve_lower
 from ._types import Array, Scalar, namespace
@@ -42,7 +42,7 @@ class FTest(NamedTuple):
     scale: Scalar
 
 
-class Reference(eqx.Module):
+class Reference(Node):
     """Estimates of the fixed effects and their covariance, in conditioned coordinates gamma = R beta.
 
     Attributes

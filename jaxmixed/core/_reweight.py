@@ -19,6 +19,7 @@ from jaxtyping import Float, Int, PRNGKeyArray
 from ._conditioning import Conditioned
 from ._level_sums import columns, level_sums
 from ._nested import Nested, NestedPatterns
+from ._node import Node
 from ._one_factor import OneFactor, Patterns
 from ._patterns import same_rows
 from ._structure import Plan, Structure
@@ -28,7 +29,7 @@ from ._types import Array, namespace, segment_sum
 Weights = Float[Array, " J"]
 
 
-class Clusters(eqx.Module):
+class Clusters(Node):
     """The statistics of every cluster: the levels of the only factor, or of the outermost of nested ones.
 
     Attributes
@@ -59,7 +60,7 @@ class Clusters(eqx.Module):
         return eqx.tree_at(lambda s: (s.structure, s.C, s.n, s.log_weights), self.whole, changed)
 
 
-class Arrangement(eqx.Module):
+class Arrangement(Node):
     """The cross products of each cluster with its random effects."""
 
     @abc.abstractmethod

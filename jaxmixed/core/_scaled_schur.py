@@ -11,17 +11,17 @@ from what is common to all levels of another.
 
 from typing import NamedTuple
 
-import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Float
 
 from ._krylov import Columns
 from ._meetings import Meetings
+from ._node import Node, static
 from ._structure import Factors, eliminate
 from ._types import Array, Scalar
 
 
-class Crossings(eqx.Module):
+class Crossings(Node):
     """Z'WZ of crossed factors: one has been singled out, e, and the others are o.
 
     Attributes
@@ -40,7 +40,7 @@ class Crossings(eqx.Module):
     A_others: Columns
     couplings: tuple[Meetings, ...]
     among: tuple[Meetings, ...]
-    pairs: tuple[tuple[int, int], ...] = eqx.field(static=True)
+    pairs: tuple[tuple[int, int], ...] = static()
 
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:
@@ -65,7 +65,7 @@ class Crossings(eqx.Module):
         return tuple(y)
 
 
-class ScaledSchur(eqx.Module):
+class ScaledSchur(Node):
     """B = L^-1 S_oo L^-T at one Lambda of each factor.
 
     Attributes

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array as JaxArray, Float, PRNGKeyArray
 
 from ._nested import Nested, NestedPatterns
+from ._node import Node
 from ._one_factor import OneFactor, Patterns
 from ._random import normals, uniforms
 from ._structure import Factors, Structure
@@ -27,7 +28,7 @@ from ._whitened import Chain, Coordinates, Merged, Part, kept, whiten
 from ._whitened_families import Families, families_of, family_parts, family_rows
 
 
-class Sampler(eqx.Module):
+class Sampler(Node):
     """A model from which sufficient statistics are drawn: all that replicates have in common.
 
     Attributes

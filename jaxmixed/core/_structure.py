@@ -12,12 +12,12 @@ import abc
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from ._node import Node
 from ._small import logdet_inverse
 from ._types import Array, Scalar, namespace
 
@@ -86,7 +86,7 @@ class Between(NamedTuple):
     levels: Float[Array, " q"]
 
 
-class Structure(eqx.Module):
+class Structure(Node):
     """Cross products of one arrangement of grouping factors with themselves and with [X y]."""
 
     @abc.abstractmethod

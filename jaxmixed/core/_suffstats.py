@@ -9,7 +9,6 @@ nothing that depends on the number of rows.
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,6 +21,7 @@ from ._crossed_plan import CrossedPlan
 from ._design import Design
 from ._iterative_plan import IterativePlan, is_direct
 from ._nested_plan import NestedPlan, nesting_order
+from ._node import Node, static
 from ._one_factor_plan import OneFactorPlan
 from ._solver import Iterative, Solver
 from ._structure import Plan, Structure, side_by_side
@@ -31,7 +31,7 @@ IN_CACHE = 2**16  # numbers of a block of responses: half a megabyte, what the c
 NARROWEST = 16  # responses of a block
 
 
-class SuffStats(eqx.Module):
+class SuffStats(Node):
     """Sufficient statistics of a linear mixed model, in conditioned coordinates.
 
     Attributes
@@ -56,7 +56,7 @@ class SuffStats(eqx.Module):
     T: tuple[Float[Array, "q q"], ...]
     n: Scalar
     log_weights: Scalar
-    blocks: tuple[Blocks, ...] = eqx.field(static=True)
+    blocks: tuple[Blocks, ...] = static()
 
     @property
     def p(self) -> int:

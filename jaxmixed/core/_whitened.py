@@ -19,13 +19,13 @@ factor stand for them. So m levels become at most q p + q rows, whatever m.
 
 import abc
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
 from ._nested import to_parents
+from ._node import Node
 from ._structure import Factors
 from ._types import Scalar, varying_like
 
@@ -87,7 +87,7 @@ def draw_root(H: Float[jax.Array, "q q"], Psi: Float[jax.Array, "q q"]) -> Float
     return R * kept(H)[None, :]
 
 
-class Part(eqx.Module):
+class Part(Node):
     """Some of the random effects in orthonormal coordinates.
 
     Attributes

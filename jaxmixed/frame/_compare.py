@@ -15,7 +15,7 @@ import pandas as pd
 
 from ._columns import counted, listed
 from ._errors import ConvergenceWarning, DataError, RefitWarning
-from ._estimate import estimate
+from ._estimate import fit_and_read
 from ._ranova import chi_squared_p
 from ._reduced import response_sums
 from ._statistics import FitStatistics
@@ -95,7 +95,8 @@ def by_maximum_likelihood(fit: FitStatistics) -> FitStatistics:
     """Return the fit of the same model by maximum likelihood."""
     if not fit.reml:
         return fit
-    return dataclasses.replace(fit, reml=False, optimum=estimate(fit.stats, reml=False))
+    optimum, read = fit_and_read(fit.stats, reml=False)
+    return dataclasses.replace(fit, reml=False, optimum=optimum, _read=read)
 
 
 def likelihood_ratios(models: list[FitStatistics]) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxmixed import core
 
+from ..core._covariance import n_theta
 from ..core._lanes import QUICK
 from ._errors import DataError
 
@@ -23,30 +24,44 @@ SMALL = 10_000  # numbers in the statistics, up to which loops are short
 
 def estimate(stats: core.SuffStats, reml: bool) -> core.Fit:
     """Minimise the criterion and return NumPy; compiled once for every shape of the statistics."""
+    return fit_and_read(stats, reml)[0]
+
+
+def fit_and_read(stats: core.SuffStats, reml: bool) -> tuple[core.Fit, core.Estimates | None]:
+    """Minimise the criterion, and return what was estimated too where it costs next to nothing."""
     small = core.numbers_in(stats) <= SMALL
+    reads = small and not isinstance(stats.structure, core.AnyCrossed)
     with jax.enable_x64(True):
-        packed = np.asarray(_compiled(small)(stats, reml=reml))
-    return _unpack(packed)
+        packed = np.asarray(_compiled(small)(stats, reml=reml, reads=reads))
+    fit, rest = _unpacked(packed, sum(map(n_theta, stats.blocks)))
+    return fit, _estimates(rest, stats.p) if reads else None
 
 
 @functools.cache
 def _compiled(small: bool) -> Callable[..., jax.Array]:
     options = (QUICKEST if small else QUICK) if jax.default_backend() == "cpu" else None
-    return jax.jit(_packed_fit, static_argnames="reml", compiler_options=options)
+    return jax.jit(_packed, static_argnames=("reml", "reads"), compiler_options=options)
 
 
-def _packed_fit(stats: core.SuffStats, reml: bool) -> jax.Array:
+def _packed(stats: core.SuffStats, reml: bool, reads: bool) -> jax.Array:
     """Fit, and return all numbers in one array: bringing each back by itself costs as much as the fit."""
-    return jnp.concatenate([jnp.ravel(part).astype(stats.C.dtype) for part in core.fit(stats, reml)])
+    fit = core.fit(stats, reml)
+    parts = [*fit, *(core.estimates(fit.theta, stats, reml) if reads else ())]
+    return jnp.concatenate([jnp.ravel(part).astype(stats.C.dtype) for part in parts])
 
 
-def _unpack(packed: np.ndarray) -> core.Fit:
-    """Undo `_packed_fit`: theta, criterion, gradient, Hessian, decrement, steps and result."""
-    k = round((len(packed) - 4 + 1) ** 0.5) - 1  # k + 1 + k + k^2 + 3 numbers
+def _unpacked(packed: np.ndarray, k: int) -> tuple[core.Fit, np.ndarray]:
+    """Take the fit out of what `_packed` returns, and return what follows too."""
     theta, criterion, gradient = packed[:k], packed[k], packed[k + 1 : 2 * k + 1]
-    hessian = packed[2 * k + 1 : -3].reshape(k, k)
-    decrement, steps, result = packed[-3:]
-    return core.Fit(theta, criterion, gradient, hessian, decrement, np.int64(steps), np.int64(result))
+    end = 2 * k + 1 + k * k
+    hessian = packed[2 * k + 1 : end].reshape(k, k)
+    decrement, steps, result = packed[end : end + 3]
+    fit = core.Fit(theta, criterion, gradient, hessian, decrement, np.int64(steps), np.int64(result))
+    return fit, packed[end + 3 :]
+
+
+def _estimates(numbers: np.ndarray, p: int) -> core.Estimates:
+    return core.Estimates(numbers[:p], numbers[p:-2].reshape(p, p), numbers[-2], numbers[-1])
 
 
 def curvature(theta: np.ndarray, stats: core.SuffStats) -> core.Curvature:

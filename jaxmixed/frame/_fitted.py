@@ -34,6 +34,7 @@ class FittedModel:
     _plan: core.Plan = field(repr=False)
     stats: core.SuffStats = field(repr=False)
     optimum: core.Fit = field(repr=False)
+    _read: core.Estimates | None = field(repr=False)
 
     @property
     def theta(self) -> np.ndarray:
@@ -52,6 +53,8 @@ class FittedModel:
 
     @cached_property
     def _estimates(self) -> core.Estimates:
+        if self._read is not None:
+            return self._read
         # Crossed factors are solved for once, for these and for the random effects.
         crossed = isinstance(self.stats.structure, core.AnyCrossed)
         reduced = self._posterior.reduced if crossed else reduce(self.theta, self.stats)

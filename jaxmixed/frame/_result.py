@@ -14,7 +14,7 @@ from ._bootstrap import Bootstrap, bootstrap
 from ._check import check_new_response, check_residual
 from ._confidence import Method, Parm, intervals
 from ._data import ModelFrame
-from ._estimate import estimate
+from ._estimate import fit_and_read
 from ._fixed_part import FixedPart, Robust
 from ._profile import Profile, profile
 from ._random_part import RandomPart
@@ -39,7 +39,7 @@ def fit_response(
     """Fit a model that has been read, conditioned and planned to one response, and warn in words."""
     stats = core.assemble(conditioned, plan, y, compress=True)
     check_residual(float(stats.scale), y, frame.response)
-    result = LmerResult(frame, y, reml, offset, conditioned, plan, stats, estimate(stats, reml))
+    result = LmerResult(frame, y, reml, offset, conditioned, plan, stats, *fit_and_read(stats, reml))
     warn_of(result)
     return result
 

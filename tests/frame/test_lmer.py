@@ -129,11 +129,13 @@ def test_a_perfect_correlation_is_named(correlated_fit):
 
 
 def test_an_unfinished_fit_warns_and_says_so(monkeypatch, sleepstudy):
-    stopped = 1
-    estimate = _estimate.estimate
-    monkeypatch.setattr(
-        "jaxmixed.frame._result.estimate", lambda *args: estimate(*args)._replace(result=np.array(stopped))
-    )
+    stopped, fit_and_read = 1, _estimate.fit_and_read
+
+    def unfinished(*args):
+        found, read = fit_and_read(*args)
+        return found._replace(result=np.array(stopped)), read
+
+    monkeypatch.setattr("jaxmixed.frame._result.fit_and_read", unfinished)
     with pytest.warns(jm.ConvergenceWarning, match="did not converge") as caught:
         fit = jm.lmer(INTERCEPT, sleepstudy)
     assert [w.filename for w in caught] == [__file__]
