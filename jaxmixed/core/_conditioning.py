@@ -150,7 +150,7 @@ def _orthogonalise(z, blocks: Blocks, n):
     for b in blocks:
         piece, factor = _lower_qr(z[:, first : first + b], n)
         pieces.append(piece)
-        rows.append(xp.pad(factor, ((0, 0), (first, z.shape[1] - first - b))))
+        rows.append(xp.pad(factor, ((0, 0), (first, z.shape[1] - first - b))) if len(blocks) > 1 else factor)
         first += b
     return xp.concatenate(pieces, axis=1), xp.concatenate(rows, axis=0)
 

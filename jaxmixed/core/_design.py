@@ -8,13 +8,13 @@ Z_t is never formed: a factor keeps the n x q matrix z of its covariates and the
 
 from typing import NamedTuple
 
-import equinox as eqx
 from jaxtyping import Float
 
+from ._node import Node, static
 from ._types import Array, Codes, Scalar
 
 
-class RandomTerm(eqx.Module):
+class RandomTerm(Node):
     """The random effects of one grouping factor.
 
     All terms of a formula that share a grouping factor are one `RandomTerm`, their columns side by
@@ -35,10 +35,10 @@ class RandomTerm(eqx.Module):
 
     z: Float[Array, "n q"]
     codes: Codes
-    n_levels: int = eqx.field(static=True)
-    blocks: tuple[int, ...] = eqx.field(static=True)
+    n_levels: int = static()
+    blocks: tuple[int, ...] = static()
 
-    def __check_init__(self):
+    def __post_init__(self):
         q = self.z.shape[-1]
         if sum(self.blocks) != q:
             raise ValueError(
@@ -61,7 +61,7 @@ class Totals(NamedTuple):
     log_weights: Scalar
 
 
-class Design(eqx.Module):
+class Design(Node):
     """Response, fixed-effects matrix and random terms of one model.
 
     Attributes
@@ -89,7 +89,7 @@ class Design(eqx.Module):
     offset: Float[Array, " n"] | None = None
     totals: Totals | None = None
 
-    def __check_init__(self):
+    def __post_init__(self):
         n = self.X.shape[0]
         for name, array in [("y", self.y), ("weights", self.weights), ("offset", self.offset)]:
             if array is not None and array.shape != (n,):

@@ -43,6 +43,7 @@ def pad_rows(array: Array, size: int, axis: int = 0) -> Array:
     length = array.shape[axis]
     if length == size:
         return array
-    widths = [(0, 0)] * array.ndim
-    widths[axis] = (0, size - length)
-    return namespace(array).pad(array, widths)
+    shape = list(array.shape)
+    shape[axis] = size - length
+    xp = namespace(array)
+    return xp.concatenate([array, xp.zeros(shape, array.dtype)], axis)

@@ -5,9 +5,9 @@ therefore rounded up generously, by levels without rows, which change no sum.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Int
@@ -69,9 +69,7 @@ def stack(each: Sequence[SuffStats]) -> list[Stack]:
 
 def _rounded(stats: SuffStats) -> SuffStats:
     structure = stats.structure
-    return eqx.tree_at(
-        lambda s: s.structure, stats, structure.extended(tuple(map(_generous, structure.lengths)))
-    )
+    return replace(stats, structure=structure.extended(tuple(map(_generous, structure.lengths))))
 
 
 def _generous(length: int) -> int:
