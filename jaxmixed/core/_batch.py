@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from ._batch_search import Block, Read, program as program_of, state_size
+from ._batch_search import DONE, Block, Read, program as program_of, state_size
 from ._covariance import n_theta
 from ._fit import Fit
 from ._lanes import blocks_of_a_call, cores, on_threads, power_of_two, width
@@ -23,8 +23,6 @@ from ._recipe import Recipe, given
 from ._rotations import n_moves
 from ._suffstats import SuffStats
 from ._types import Theta
-
-DONE = 1  # the last number of a packed state
 
 
 def fit_batch(

@@ -28,6 +28,7 @@ from ._suffstats import SuffStats, conditioned
 from ._types import Array, Theta
 
 LEFT = 8  # lanes are gathered anew when one in so many is not done: few wait for others, and few move
+DONE = 1  # the last number of a packed state
 KEPT = 64  # programs: those that make responses hold their rows
 
 Read = Callable[..., Any]  # (theta, stats, *more) of one fit -> any tree of arrays
@@ -77,7 +78,7 @@ def unless_done(advanced: Callable[..., Block], own: Any, states: Float[Array, "
     """Advance lanes if one of them is not done; else return zeros."""
     shapes = jax.eval_shape(advanced, own, states)
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    return jax.lax.cond((states[..., -1] != 1).any(), advanced, lambda *_: nothing, own, states)
+    return jax.lax.cond((states[..., -1] != DONE).any(), advanced, lambda *_: nothing, own, states)
 
 
 def _is_large(like: SuffStats) -> bool:
@@ -97,7 +98,7 @@ def _whole_fits(own: Any, states: Float[Array, "L s"], task: Task) -> Block:
         gradient, hessian = jnp.pad(found.gradient, (0, above)), jnp.pad(found.hessian, (0, above))
         parts = (conditioned(found.theta, stats), found.criterion, gradient, hessian, *found[4:])
         row = jnp.concatenate([jnp.ravel(part).astype(state.dtype) for part in parts])
-        state = jnp.pad(row, (0, size - len(row)), constant_values=1)
+        state = jnp.pad(row, (0, size - len(row)), constant_values=DONE)
         return Block(state, found.theta, task.read(found.theta, stats, *task.more))
 
     # One by one: each has large matrices of its own, and library routines on batches of them can hang.

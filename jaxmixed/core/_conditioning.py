@@ -19,7 +19,7 @@ from jaxtyping import Float
 from ._covariance import Blocks
 from ._design import Design, RandomTerm, Totals
 from ._node import Node
-from ._types import Array, Scalar, namespace
+from ._types import Array, Scalar, namespace, pad
 
 ROUNDING = 100  # times eps: what is left of a column that depends on others
 UNROLLED = 8  # largest triangle that JAX is given row by row
@@ -150,7 +150,7 @@ def _orthogonalise(z, blocks: Blocks, n):
     for b in blocks:
         piece, factor = _lower_qr(z[:, first : first + b], n)
         pieces.append(piece)
-        rows.append(xp.pad(factor, ((0, 0), (first, z.shape[1] - first - b))) if len(blocks) > 1 else factor)
+        rows.append(pad(factor, ((0, 0), (first, z.shape[1] - first - b))))
         first += b
     return xp.concatenate(pieces, axis=1), xp.concatenate(rows, axis=0)
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ._types import Array, Theta, namespace
+from ._types import Array, Theta, namespace, pad
 
 Blocks = tuple[int, ...]
 
@@ -106,9 +106,9 @@ def covariances(theta: Theta, blocks: tuple[Blocks, ...]) -> Covariances:
         slope, curve = E @ L.T, E[:, None] @ E.swapaxes(1, 2)
         slope, curve = slope + slope.swapaxes(1, 2), curve + curve.swapaxes(2, 3)
         values.append((L @ L.T)[row, column])
-        jacobian.append(xp.pad(slope[:, row, column].T, ((0, 0), beside)))
+        jacobian.append(pad(slope[:, row, column].T, ((0, 0), beside)))
         inside = np.moveaxis(curve[:, :, row, column], 2, 0)
-        hessian.append(np.pad(inside, ((0, 0), beside, beside)))
+        hessian.append(pad(inside, ((0, 0), beside, beside)))
     return Covariances(xp.concatenate(values), xp.concatenate(jacobian), np.concatenate(hessian))
 
 

@@ -20,7 +20,7 @@ from jaxtyping import Float
 
 from ._small import logdet_inverse
 from ._structure import elimination_rule
-from ._types import Array, Scalar, namespace, varying_like
+from ._types import Array, Scalar, namespace, pad, varying_like
 
 LEAF = 600  # largest block that is swept rather than halved
 STRIP = 150  # largest block that is factored, and most rows of a strip
@@ -123,7 +123,7 @@ def lower_product(left: Float[Array, "m D"], right: Float[Array, "m D"]) -> Floa
     width = max(PANEL, -(-D // PANELS))
     ends = [(a, min(a + width, D)) for a in range(0, D, width)]
     panels = [left[:, a:b].T @ right[:, :b] for a, b in ends]
-    return xp.concatenate([xp.pad(panel, ((0, 0), (0, D - panel.shape[1]))) for panel in panels])
+    return xp.concatenate([pad(panel, ((0, 0), (0, D - panel.shape[1]))) for panel in panels])
 
 
 def symmetric(lower: Float[Array, "D D"]) -> Float[Array, "D D"]:

@@ -17,7 +17,7 @@ from ._reference import KenwardRoger, KnownDf, Satterthwaite
 from ._structure import Curvature
 from ._suffstats import SuffStats, conditioned, unconditioned
 from ._sweep import sweep
-from ._types import Array, Scalar, Theta, namespace
+from ._types import Array, Scalar, Theta, namespace, pad
 
 
 class VarianceParameters(NamedTuple):
@@ -202,7 +202,7 @@ def variance_parameters(
     swept = sweep(hessian)
     sigma = xp.sqrt(_scale(curved.schur, stats, reml))
     last = xp.eye(len(theta) + 1, dtype=sigma.dtype)[-1]
-    back = xp.pad(_unconditioning(stats), ((0, 1), (0, 1))) + sigma * last[:, None] * last[None, :]
+    back = pad(_unconditioning(stats), ((0, 1), (0, 1))) + sigma * last[:, None] * last[None, :]
     vcov = 2 * back @ swept.inverse @ back.T
     return VarianceParameters(xp.concatenate([theta, sigma[None]]), vcov, swept.skipped)
 
@@ -231,7 +231,7 @@ def _by_theta(theta: Theta, known: Information, blocks: tuple[Blocks, ...]):
     xp, g = namespace(theta, known.observed), known.gradient
     psi, slopes, curves = covariances(theta, blocks)
     to_sigma = 2 * xp.concatenate([psi, xp.ones(1, g.dtype)])
-    jacobian = xp.concatenate([xp.pad(slopes, ((0, 1), (0, 0))), to_sigma[:, None]], axis=1)
+    jacobian = xp.concatenate([pad(slopes, ((0, 1), (0, 0))), to_sigma[:, None]], axis=1)
     # sum_i (d criterion / d psi_i) d^2 psi_i
     mixed = 2 * g[:-1] @ slopes
     curve = xp.concatenate([xp.tensordot(g[:-1], curves, 1), mixed[None]])

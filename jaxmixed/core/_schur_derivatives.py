@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ._structure import Directions, Products, both_ways
-from ._types import Array, namespace
+from ._types import Array, namespace, pad
 
 
 def derivatives_of_schur(
@@ -39,7 +39,7 @@ def derivatives_of_schur(
         moved = xp.einsum("kab,jbc->jakc", E, R)
         d_schur.append(-xp.einsum("jac,jakd->kcd", R, moved))
         before, after = inside[t][0], k - inside[t][-1] - 1
-        Y.append(xp.pad(moved, ((0, 0), (0, 0), (before, after), (0, 0))).reshape(*R.shape[:2], k * c))
+        Y.append(pad(moved, ((0, 0), (0, 0), (before, after), (0, 0))).reshape(*R.shape[:2], k * c))
     FY = through(tuple(Y))
     half = xp.stack([xp.einsum("jam,jan->mn", y, fy) for y, fy in zip(Y, FY, strict=True)]).sum(0)
     return xp.concatenate(d_schur), both_ways(half.reshape(k, c, k, c).swapaxes(1, 2))

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 
 from ._covariance import Blocks, covariances, positions, split
 from ._inference import VarianceParameters
-from ._types import Array, Scalar, Theta, namespace
+from ._types import Array, Scalar, Theta, namespace, pad
 
 SINGULAR = 1e-4  # diagonal element of Lambda below which lme4 calls a covariance matrix singular
 Scale = Literal["theta", "varcov", "sdcor"]
@@ -83,7 +83,7 @@ def _variances(theta: Theta, sigma: Scalar, blocks: tuple[Blocks, ...]):
     one = xp.ones(1, theta.dtype)
     values = sigma**2 * xp.concatenate([psi, one])
     by_sigma = 2 * sigma * xp.concatenate([psi, one])
-    return values, xp.concatenate([sigma**2 * xp.pad(slopes, ((0, 1), (0, 0))), by_sigma[:, None]], axis=1)
+    return values, xp.concatenate([sigma**2 * pad(slopes, ((0, 1), (0, 0))), by_sigma[:, None]], axis=1)
 
 
 def deviations(variances: Float[Array, " m"], blocks: tuple[Blocks, ...]):
