@@ -183,7 +183,7 @@ def gpboost() -> list[Table]:
     command, lines = python_command("gpboost"), []
     if command is None:
         return []
-    for shape in ((100_000, 2_000, 1_500), SHAPES["1M"]):
+    for shape in ((100_000, 2_000, 1_500), SHAPES["1M"], SHAPES["25M"]):
         own = in_a_process("fit_own", *shape)
         theirs = in_a_process("fit_gpboost", *shape, python=command[0], limit=LIMIT)
         ours = ", ".join(f"{sd:.5f}" for sd in own["sd"])

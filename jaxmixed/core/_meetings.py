@@ -5,7 +5,7 @@ Products with many columns are what iterative methods spend their time on,
     A_ab x  =  sums over the meetings of each level of a,     A_ba y  =  sums over those of each level of b,
 
 so that the list is kept twice, sorted by either factor, and read in pieces: what is gathered for one piece
-fits into a cache. The derivative of one product is the other, and is stated so.
+fits into a cache; lists of single numbers are sparse matrices to JAX. The derivative of one product is the other, and is stated so.
 """
 
 from typing import NamedTuple
@@ -130,8 +130,21 @@ def _plain(to, of, value, back_to, back_of, back_value, x, *, n_levels: int):
     return _sums(to, of, value, x, n_levels)
 
 
-product_p.def_impl(jax.jit(_plain, static_argnames="n_levels"))
+def _on_cpu(to, of, value, back_to, back_of, back_value, x, *, n_levels: int):
+    """Leave single numbers to JAX's sparse product, a kernel of its own on CPUs."""
+    if value.shape[2:] != (1, 1) or value.dtype != x.dtype:
+        return _sums(to, of, value, x, n_levels)
+    from jax.experimental.sparse import BCSR  # a slow import, needed for iterative methods only
+
+    # Those that fill up the last piece come after all levels.
+    starts = jnp.searchsorted(to.reshape(-1), jnp.arange(n_levels + 1, dtype=to.dtype)).astype(of.dtype)
+    matrix = BCSR((value.reshape(-1), of.reshape(-1), starts), shape=(n_levels, len(x)))
+    return (matrix @ x[:, 0])[:, None]
+
+
+product_p.def_impl(jax.jit(product_p.bind, static_argnames="n_levels"))
 mlir.register_lowering(product_p, mlir.lower_fun(_plain, multiple_results=False))
+mlir.register_lowering(product_p, mlir.lower_fun(_on_cpu, multiple_results=False), platform="cpu")
 
 
 @product_p.def_abstract_eval
