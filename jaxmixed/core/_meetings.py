@@ -4,8 +4,9 @@ Products with many columns are what iterative methods spend their time on,
 
     A_ab x  =  sums over the meetings of each level of a,     A_ba y  =  sums over those of each level of b,
 
-so that the list is kept twice, sorted by either factor, and read in pieces: what is gathered for one piece
-fits into a cache; lists of single numbers are sparse matrices to JAX. The derivative of one product is the other, and is stated so.
+so that the list is kept twice, sorted by either factor. A list of single numbers is a sparse matrix to JAX;
+others are read in pieces, so that what is gathered for one fits into a cache. The derivative of one product
+is the other, and is stated so.
 """
 
 from typing import NamedTuple
