@@ -26,7 +26,8 @@ class Table:
 
     def markdown(self) -> str:
         rule = tuple("---" if i in self.words else "---:" for i in range(len(self.header)))
-        body = [f"| {' | '.join(line)} |" for line in (self.header, rule, *self.rows)]
+        lines = [[cell.replace("|", "\\|") for cell in line] for line in (self.header, rule, *self.rows)]
+        body = [f"| {' | '.join(line)} |" for line in lines]
         notes = [f"\n{note}" for note in self.notes]
         return "\n".join([f"## {self.title}", "", *body, *notes])
 
