@@ -80,6 +80,7 @@ def _reason(workload: Workload) -> str:
 def floors(rows: list[Row]) -> Table:
     """Compare our times with the machine's rates."""
     lines = []
+    failed = [f"{row.workload.name}: no floor, {row.floor['error']}" for row in rows if "error" in row.floor]
     for row in rows:
         if "flops" not in row.floor:
             continue
@@ -101,5 +102,6 @@ def floors(rows: list[Row]) -> Table:
     notes = (
         "The floor counts products of matrices, and the statistics and rows they read, at the rates of a "
         "product of two 1500 x 1500 matrices and of a copy of 128 MiB, measured in the same process.",
+        *failed,
     )
     return Table("The least that the machine needs", header, lines, notes)

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
+import jaxmixed as jm
 from benchmarks._models import ORTHODONT, SLEEPSTUDY
+from benchmarks._summaries import floors
 from benchmarks._truth import exact_power, judge, truth
 from benchmarks._turns import Row, _ratios, without_wrong_methods
 from benchmarks._workloads import WORKLOADS
+from benchmarks.engines import _floors
 from benchmarks.engines._base import SIZES, parts
 
 
@@ -69,6 +72,15 @@ def test_a_method_that_is_wrong_once_counts_nowhere(right):
 def test_what_was_timed_once_stands_beside_every_round_of_ours():
     assert _ratios([[4.0]], [[1.0], [2.0]]) == [4.0, 2.0]
     assert _ratios([[4.0, 6.0], [8.0]], [[1.0], [2.0]]) == [5.0, 4.0]
+
+
+def test_floors_are_there_or_missed_aloud():
+    fit = jm.lmer("Reaction ~ Days + (Days | Subject)", jm.datasets.load("sleepstudy"))
+    few, many = _floors.of_replicates(fit, 10), _floors.of_replicates(fit, 20)
+    one = _floors.of_evaluations(fit, 1)
+    assert 0 < 30 * one["flops"] <= few["flops"] < many["flops"] < 200 * one["flops"]
+    row = Row(WORKLOADS[0], "jaxmixed", floor={"error": "out of memory"})
+    assert any("no floor, out of memory" in note for note in floors([row]).notes)
 
 
 def test_every_workload_has_a_truth_and_a_name_of_its_own():

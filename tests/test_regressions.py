@@ -17,7 +17,7 @@ from helpers import random_design, random_theta
 
 import jaxmixed as jm
 from jaxmixed import core
-from jaxmixed.core._fit import value_gradient_hessian
+from jaxmixed.core._fit import differentiated, value_gradient_hessian
 from jaxmixed.frame._estimate import estimate
 
 # Each step twice, on data of one shape: what the first compiles, and the second, which must be nothing.
@@ -71,12 +71,12 @@ def test_programs_compiled_by_a_fixed_script():
     assert not any(each[1] for each in found.values()), found
 
 
-# Of one evaluation: the criterion, and the criterion with gradient and Hessian.
+# Of one evaluation: the criterion; with gradient and Hessian; with these by automatic differentiation.
 OPERATIONS = {
-    "few_patterns": (1760, 17_860),
-    "distinct_patterns": (1583, 16_119),
-    "nested_two_slope": (2529, 41_674),
-    "crossed_two": (2412, 19_703),
+    "few_patterns": (1760, 5300, 17_860),
+    "distinct_patterns": (1583, 4869, 16_119),
+    "nested_two_slope": (2529, 41_674, 41_674),
+    "crossed_two": (2412, 19_703, 19_703),
 }
 
 
@@ -84,13 +84,14 @@ OPERATIONS = {
 def test_operations_of_an_evaluation(x64, structure):
     design = random_design(structure, 0)
     stats, theta = core.suffstats(design), random_theta(design, 0)
-    counts = [operations(core.criterion, theta, stats), operations(derivatives, theta, stats)]
+    kernels = core.criterion, reml(value_gradient_hessian), reml(differentiated)
+    counts = [operations(kernel, theta, stats) for kernel in kernels]
     bounds = [1.25 * count for count in OPERATIONS[structure]]
     assert all(0 < count <= bound for count, bound in zip(counts, bounds, strict=True)), counts
 
 
-def derivatives(theta, stats):
-    return value_gradient_hessian(theta, stats, True)
+def reml(function):
+    return lambda theta, stats: function(theta, stats, True)
 
 
 def operations(function, *arguments) -> float:

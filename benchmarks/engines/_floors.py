@@ -13,8 +13,8 @@ import numpy as np
 
 import jaxmixed as jm
 from jaxmixed import core
-from jaxmixed.core._fit import value_gradient_hessian
-from jaxmixed.frame import _batches, _recipes, _replicates
+from jaxmixed.core._fit import differentiated
+from jaxmixed.frame import _replicates
 
 WORD = 8  # bytes of a number
 REPEATS = 5
@@ -43,17 +43,16 @@ def _fastest(task: Callable[[], object]) -> float:
 def of_replicates(fit: jm.LmerResult, n: int) -> dict[str, float]:
     """Return the floor of fitting n parametric replicates, from what each of them evaluates."""
     with jax.enable_x64(True):
-        recipe, key = _replicates._recipe(fit, "parametric"), jax.random.key(1)
-        stats = _recipes.drawn(recipe, key, 0, n)
-        axes = _batches.axes_of(stats, recipe.names)
-        steps = float(np.sum(core.fit_batch(stats, axes, theta=fit.theta).steps))
-    return of_evaluations(fit, steps)
+        found, _ = _replicates._recipe(fit, "parametric").fit(
+            jax.random.key(1), 0, n, fit.theta, fit.reml, core.nothing
+        )
+    return of_evaluations(fit, float(found.steps.sum()))
 
 
 def of_evaluations(fit: jm.LmerResult, evaluations: float) -> dict[str, float]:
     """Return the floor of evaluations of the criterion with its derivatives."""
     with jax.enable_x64(True):
-        traced = jax.make_jaxpr(lambda t, s: value_gradient_hessian(t, s, True))(fit.theta, fit.stats)
+        traced = jax.make_jaxpr(lambda t, s: differentiated(t, s, True))(fit.theta, fit.stats)
     numbers = core.numbers_in((fit.stats.structure, fit.stats.C))
     return {"flops": 2.0 * evaluations * _products(traced.jaxpr), "bytes": WORD * evaluations * numbers}
 

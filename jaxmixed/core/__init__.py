@@ -10,7 +10,7 @@ concrete. Arrays keep the dtype they come with; nothing here reads column names 
 configuration.
 """
 
-from ._batch import fit_batch as fit_batch, fit_made as fit_made
+from ._batch import fit_batch as fit_batch, fit_made as fit_made, nothing as nothing
 from ._cells import (
     CellSums as CellSums,
     Coordinates as Coordinates,

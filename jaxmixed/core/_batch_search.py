@@ -56,7 +56,7 @@ def program(
         def block(own, states) -> Block:
             return whole(own, states, Task(make, like, differs, ingredients, read, more, reml, start))
 
-        return jax.lax.map(lambda one: unless_done(block, *one), (own, states))
+        return jax.lax.map(lambda one: _unless_done(block, *one), (own, states))
 
     return jax.jit(blocks, compiler_options=quick())
 
@@ -74,7 +74,7 @@ class Task(NamedTuple):
     start: Theta | None
 
 
-def unless_done(advanced: Callable[..., Block], own: Any, states: Float[Array, "*lanes s"]) -> Block:
+def _unless_done(advanced: Callable[..., Block], own: Any, states: Float[Array, "*lanes s"]) -> Block:
     """Advance lanes if one of them is not done; else return zeros."""
     shapes = jax.eval_shape(advanced, own, states)
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
@@ -102,7 +102,7 @@ def _whole_fits(own: Any, states: Float[Array, "L s"], task: Task) -> Block:
         return Block(state, found.theta, task.read(found.theta, stats, *task.more))
 
     # One by one: each has large matrices of its own, and library routines on batches of them can hang.
-    return jax.lax.map(lambda one: unless_done(whole, *one), (own, states))
+    return jax.lax.map(lambda one: _unless_done(whole, *one), (own, states))
 
 
 def _side_by_side(own: Any, states: Float[Array, "L s"], task: Task) -> Block:

@@ -8,7 +8,7 @@ have no rows: A = 0 and B = 0 add nothing to any sum.
 import numpy as np
 from jaxtyping import Float, Int
 
-from ._types import Array, namespace
+from ._types import Array, pad
 
 DIGITS = 2.0**36  # relative resolution at which two cross products count as equal: about 1e-11
 NEGLIGIBLE = 2.0**-40  # of the largest entry: what is left where a sum cancels
@@ -43,7 +43,6 @@ def pad_rows(array: Array, size: int, axis: int = 0) -> Array:
     length = array.shape[axis]
     if length == size:
         return array
-    shape = list(array.shape)
-    shape[axis] = size - length
-    xp = namespace(array)
-    return xp.concatenate([array, xp.zeros(shape, array.dtype)], axis)
+    widths = [(0, 0)] * array.ndim
+    widths[axis] = (0, size - length)
+    return pad(array, widths)

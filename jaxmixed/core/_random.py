@@ -2,8 +2,8 @@
 
 On CPUs JAX's generator is a loop of many small steps; in blocks of a few hundred keys starting these takes
 most of the time. Here the rounds of Threefry (Salmon, Moraes, Dror & Shaw 2011, doi:10.1145/2063384.2063405)
-are written out, so that one kernel draws all numbers of a block. They are those of `jax.random`, bit for bit;
-keys of other generators are left to it.
+are written out, so that one kernel draws all numbers of a block. They are those of `jax.random` as it is by
+default, bit for bit; keys of other generators are left to it.
 """
 
 import jax
@@ -55,7 +55,7 @@ def normals(uniform: Float[JaxArray, " n"]) -> Float[JaxArray, " n"]:
 
 
 def _is_threefry(key: PRNGKeyArray) -> bool:
-    return jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.dtype == jax.random.key(0).dtype
+    return jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and jax.random.key_impl(key) == "threefry2x32"
 
 
 def _words(key: PRNGKeyArray) -> Words:

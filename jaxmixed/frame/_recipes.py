@@ -44,6 +44,11 @@ class Recipe:
         with jax.enable_x64(True):
             return jax.eval_shape(self.make, jax.random.key(0), self.ingredients)
 
+    @functools.cached_property
+    def _differs(self) -> tuple[bool, ...]:
+        axes = jax.tree.leaves(axes_of(self.like, self.names), is_leaf=lambda axis: axis is None)
+        return tuple(axis is not None for axis in axes)
+
     @property
     def at_once(self) -> int:
         """How many replicates to make between two looks at the progress."""
@@ -61,9 +66,8 @@ class Recipe:
         mesh: Mesh | None = None,
     ) -> tuple[core.Fit, Any]:
         """Make replicates first, ..., first + count - 1, fit them from theta, and read the fits."""
-        axes = jax.tree.leaves(axes_of(self.like, self.names), is_leaf=lambda axis: axis is None)
-        differs = tuple(axis is not None for axis in axes)
-        recipe = core.Recipe(_by_number(self.make), (key, self.ingredients), self.like, differs, self.rows)
+        common = key, self.ingredients
+        recipe = core.Recipe(_by_number(self.make), common, self.like, self._differs, self.rows)
         start = np.where(theta == 0, OFF_ZERO, theta)
         with jax.enable_x64(True):
             return core.fit_made(recipe, np.arange(first, first + count), read, more, reml, start, mesh=mesh)

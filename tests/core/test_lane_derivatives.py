@@ -8,7 +8,7 @@ import pytest
 from helpers import STRUCTURES, random_design, random_theta, with_slow_ones_marked
 
 from jaxmixed import core
-from jaxmixed.core._fit import value_gradient_hessian
+from jaxmixed.core._fit import differentiated
 from jaxmixed.core._lane_derivatives import evaluate, lane_stats
 from jaxmixed.core._one_factor import OneFactor, Patterns
 
@@ -28,7 +28,7 @@ def test_equal_to_automatic_derivatives(structure, compressed, x64):
     stats = core.compress(design) if compressed else core.suffstats(design)
     assert isinstance(stats.structure, OneFactor | Patterns)
     thetas = np.stack([random_theta(design, seed) for seed in range(FITS)], axis=-1)
-    traced = jax.jit(value_gradient_hessian, static_argnums=2)
+    traced = jax.jit(differentiated, static_argnums=2)
     for reml in (True, False):
         own, shared = _separated(stats, by_response=reml)
         lanes = lane_stats(own, jax.tree.map(jnp.asarray, shared), reml)

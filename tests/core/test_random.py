@@ -15,8 +15,10 @@ def dtype(request):
 
 
 def test_equal_to_those_of_jax(dtype):
-    keys = jax.vmap(lambda i: random.fold_in(jax.random.key(5), i))(jnp.arange(300))
-    theirs = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(5), i))(jnp.arange(300))
+    keys = jax.vmap(lambda i: random.fold_in(jax.random.key(5, impl="threefry2x32"), i))(jnp.arange(300))
+    theirs = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(5, impl="threefry2x32"), i))(
+        jnp.arange(300)
+    )
     np.testing.assert_array_equal(*map(jax.random.key_data, (keys, theirs)))
     least = float(np.nextafter(dtype.type(-1), dtype.type(0)))
     expected = jax.vmap(lambda key: jax.random.uniform(key, (9,), dtype, least, 1.0))(keys)
@@ -41,3 +43,12 @@ def test_keys_of_other_kinds(dtype, make):
     assert found.dtype == dtype and (np.abs(found) < 1).all()
     assert abs(found.mean()) < 0.1 and abs(found.var() - 1 / 3) < 0.05
     assert abs(np.corrcoef(found, later)[0, 1]) < 0.15
+
+
+def test_a_generator_that_is_another_by_default(dtype):
+    with jax.default_prng_impl("rbg"):
+        key = jax.random.key(3)
+        found, expected = random.fold_in(key, jnp.int32(4)), jax.random.fold_in(key, 4)
+        np.testing.assert_array_equal(*map(jax.random.key_data, (found, expected)))
+        assert (np.abs(random.uniforms(key, 10, dtype)) < 1).all()
+        test_equal_to_those_of_jax(dtype)
