@@ -27,11 +27,12 @@ class Package(Engine):
         return jm.lmer(self.formula, data)
 
     def answer(self, fit: jm.LmerResult) -> dict[str, Any]:
+        beta, se = fit.params, fit.bse
         return {
             "criterion": fit.criterion,
-            "beta": fit.params.to_numpy(),
-            "se": fit.bse.to_numpy(),
-            "names": list(fit.params.index),
+            "beta": beta.to_numpy(),
+            "se": se.to_numpy(),
+            "names": list(beta.index),
         }
 
     @functools.cached_property

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from ._conditioning import solve_upper
 from ._covariance import Blocks, is_diagonal, n_theta, pack_all, positions, rectify, relative_factors
-from ._criterion import TWO_PI, estimates, profile_out, reduce
+from ._criterion import TWO_PI, estimates_of, profile_out, reduce
 from ._inference import variance_parameters
 from ._structure import Curvature
 from ._suffstats import SuffStats, solve_lower
@@ -141,8 +141,8 @@ def constraints(theta: Theta, stats: SuffStats, curved: Curvature) -> list[Const
     curved
         `curvature(theta, stats)`.
     """
-    found = estimates(theta, stats, reml=False)
-    profiled = profile_out(reduce(theta, stats).schur)
+    reduced = reduce(theta, stats)
+    found, profiled = estimates_of(reduced, stats, reml=False), profile_out(reduced.schur)
     tau = np.log(found.sigma / stats.scale)
     scaled = on_scale(variance_parameters(theta, stats, False, curved), stats.blocks, "sdcor")
     se = np.sqrt(np.diagonal(scaled.vcov))

@@ -6,8 +6,8 @@ column, as lme4 does, so theta is relative to sigma.
 """
 
 import functools
-from itertools import pairwise
-from typing import NamedTuple
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -37,10 +37,10 @@ def positions(blocks: Blocks) -> tuple[np.ndarray, np.ndarray]:
 
 
 @functools.cache
-def basis(blocks: Blocks) -> np.ndarray:
+def basis(blocks: Blocks, dtype: Any = float) -> np.ndarray:
     """Return d Lambda / d theta, shape (k, q, q), of zeros and ones."""
     rows, columns = positions(blocks)
-    basis = np.zeros((len(rows), sum(blocks), sum(blocks)))
+    basis = np.zeros((len(rows), sum(blocks), sum(blocks)), dtype)
     basis[np.arange(len(rows)), rows, columns] = 1
     return basis
 
@@ -48,7 +48,7 @@ def basis(blocks: Blocks) -> np.ndarray:
 def relative_factor(theta: Theta, blocks: Blocks) -> Float[Array, "q q"]:
     """Return Lambda(theta), linear in theta."""
     q = sum(blocks)
-    return (theta @ basis(blocks).reshape(-1, q * q).astype(theta.dtype)).reshape(q, q)
+    return (theta @ basis(blocks, theta.dtype).reshape(-1, q * q)).reshape(q, q)
 
 
 def pack(factor: Float[Array, "q q"], blocks: Blocks) -> Theta:
@@ -65,8 +65,13 @@ def symmetric_basis(blocks: Blocks) -> np.ndarray:
 
 def split(theta: Theta, blocks: tuple[Blocks, ...]) -> list[Theta]:
     """Cut theta into one piece for each grouping factor."""
-    ends = np.cumsum([0, *map(n_theta, blocks)])
-    return [theta[a:b] for a, b in pairwise(ends)]
+    return [theta[first:end] for first, end in ranges(blocks)]
+
+
+@functools.cache
+def ranges(blocks: tuple[Blocks, ...]) -> tuple[tuple[int, int], ...]:
+    """Return where the piece of theta of each grouping factor begins and ends."""
+    return tuple(pairwise(accumulate(map(n_theta, blocks), initial=0)))
 
 
 def relative_factors(theta: Theta, blocks: tuple[Blocks, ...]) -> list[Float[Array, "q q"]]:
@@ -99,10 +104,10 @@ class Covariances(NamedTuple):
 
 def covariances(theta: Theta, blocks: tuple[Blocks, ...]) -> Covariances:
     """Return the elements of Psi with their derivatives."""
-    xp, ends = namespace(theta), np.cumsum([0, *map(n_theta, blocks)])
+    xp = namespace(theta)
     values, jacobian, hessian = [], [], []
-    for L, b, start, end in zip(relative_factors(theta, blocks), blocks, ends, ends[1:], strict=False):
-        E, (row, column), beside = basis(b).astype(theta.dtype), positions(b), (start, len(theta) - end)
+    for L, b, (start, end) in zip(relative_factors(theta, blocks), blocks, ranges(blocks), strict=True):
+        E, (row, column), beside = basis(b, theta.dtype), positions(b), (start, len(theta) - end)
         slope, curve = E @ L.T, E[:, None] @ E.swapaxes(1, 2)
         slope, curve = slope + slope.swapaxes(1, 2), curve + curve.swapaxes(2, 3)
         values.append((L @ L.T)[row, column])

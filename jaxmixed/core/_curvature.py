@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 from jaxtyping import Float
 
-from ._covariance import covariances, symmetric_basis
+from ._covariance import positions, symmetric_basis
 from ._criterion import profile_out
 from ._structure import Curvature
-from ._suffstats import SuffStats, conditioned, conditioned_factors
-from ._types import Array, Theta, namespace
+from ._suffstats import SuffStats, conditioned_factors
+from ._types import Array, Scalar, Theta, namespace
 
 
 class Information(NamedTuple):
@@ -32,7 +32,10 @@ class Information(NamedTuple):
     XVX
         X'V^-1X, shape (p, p).
     inverse
-        Its inverse, the covariance of beta.
+        Its inverse, the covariance of gamma.
+    gamma, pwrss
+        Coefficients of X, shape (p,), and the penalised residual sum of squares, conditioned and not in
+        units of sigma.
     d_XVX, dd_XVX
         Its derivatives, shapes (m, p, p) and (m, m, p, p).
     gradient, observed
@@ -43,6 +46,8 @@ class Information(NamedTuple):
 
     XVX: Float[Array, "p p"]
     inverse: Float[Array, "p p"]
+    gamma: Float[Array, " p"]
+    pwrss: Scalar
     d_XVX: Float[Array, "m p p"]
     dd_XVX: Float[Array, "m m p p"]
     gradient: Float[Array, " m"]
@@ -71,7 +76,8 @@ def information(theta: Theta, curved: Curvature, stats: SuffStats, reml: bool = 
         Whose observed information: that of the restricted likelihood (default) or of the likelihood.
     """
     xp = namespace(curved.schur)
-    psi = covariances(conditioned(theta, stats), stats.blocks).values
+    factors = zip(conditioned_factors(theta, stats), stats.blocks, strict=True)
+    psi = xp.concatenate([(L @ L.T)[positions(b)] for L, b in factors])
     profiled = profile_out(curved.schur)
     dof = stats.n - stats.p if reml else stats.n
     in_sigmas = xp.concatenate([xp.ones(stats.p, curved.schur.dtype), xp.sqrt(dof / profiled.pwrss)[None]])
@@ -92,7 +98,10 @@ def information(theta: Theta, curved: Curvature, stats: SuffStats, reml: bool = 
     gradient, observed = d_logdet + d_pwrss, dd_logdet + dd_pwrss
     if reml:
         gradient, observed = gradient + d_log, observed + dd_log
-    return Information(XVX, inverse, d_XVX, dd_XVX, gradient, observed, -dd_logdet - dd_log)
+    expected = -dd_logdet - dd_log
+    return Information(
+        XVX, inverse, profiled.gamma, profiled.pwrss, d_XVX, dd_XVX, gradient, observed, expected
+    )
 
 
 def _with_residual(psi: Theta, total: Array, first: Array, second: Array, degree: int):
@@ -101,9 +110,9 @@ def _with_residual(psi: Theta, total: Array, first: Array, second: Array, degree
     Over all parameters, sum_j psi_j f_j = total and sum_j psi_j f_ij = -degree f_i.
     """
     xp = namespace(first)
-    by_residual = total - xp.tensordot(psi, first, 1)
-    mixed = -degree * first - xp.tensordot(psi, second, 1)
-    twice = -degree * by_residual - xp.tensordot(psi, mixed, 1)
+    by_residual = total - xp.einsum("j,j...->...", psi, first)
+    mixed = -degree * first - xp.einsum("j,j...->...", psi, second)
+    twice = -degree * by_residual - xp.einsum("j,j...->...", psi, mixed)
     rows = xp.concatenate([second, mixed[:, None]], axis=1)
     last = xp.concatenate([mixed, twice[None]])
     return xp.concatenate([first, by_residual[None]]), xp.concatenate([rows, last[None]])

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ._covariance import Blocks, covariances, n_theta
-from ._criterion import profile_out, reduce
+from ._criterion import Profiled, profile_out, reduce
 from ._curvature import Information, curvature, information
 from ._reference import KenwardRoger, KnownDf, Satterthwaite
 from ._structure import Curvature
@@ -62,9 +62,10 @@ def wald(theta: Theta, stats: SuffStats, reml: bool = True, df: Scalar | float =
     >>> core.wald(np.array([2.72]), stats).t_test(np.eye(1)).p_value.round(4)
     array([0.0046])
     """
-    schur = reduce(theta, stats).schur
-    covariance = profile_out(schur).inverse * _scale(schur, stats, reml)
-    return KnownDf(stats.R, _gamma(schur, stats), covariance, namespace(schur).asarray(df, schur.dtype))
+    profiled = profile_out(reduce(theta, stats).schur)
+    covariance = profiled.inverse * _scale(profiled, stats, reml)
+    df = namespace(covariance).asarray(df, covariance.dtype)
+    return KnownDf(stats.R, _gamma(profiled, stats), covariance, df)
 
 
 def satterthwaite(
@@ -102,14 +103,14 @@ def satterthwaite(
     array([2.99])
     """
     curved = curvature(theta, stats) if curved is None else curved
-    scale = _scale(curved.schur, stats, reml)
     known = information(theta, curved, stats, reml)
+    scale = _scale(known, stats, reml)
     jacobian, hessian = _by_theta(conditioned(theta, stats), known, stats.blocks)
     swept = sweep(hessian)
-    slopes = namespace(hessian).tensordot(jacobian.T, _slopes(known), 1)
+    slopes = namespace(hessian).einsum("ia,ibc->abc", jacobian, _slopes(known))
     return Satterthwaite(
         stats.R,
-        _gamma(curved.schur, stats),
+        _gamma(known, stats),
         known.inverse * scale,
         slopes * scale,
         2 * swept.inverse,
@@ -150,17 +151,17 @@ def kenward_roger(theta: Theta, stats: SuffStats, curved: Curvature | None = Non
     """
     curved = curvature(theta, stats) if curved is None else curved
     xp = namespace(curved.schur)
-    scale = _scale(curved.schur, stats, reml=True)
     known = information(theta, curved, stats)
+    scale = _scale(known, stats, reml=True)
     swept = sweep(known.expected)
     W, inverse = 2 * swept.inverse, known.inverse
-    moved = xp.tensordot(W, known.d_XVX, 1)
+    moved = xp.einsum("ij,jab->iab", W, known.d_XVX)
     PP = xp.einsum("iab,bc,icd->ad", known.d_XVX, inverse, moved)
     excess = xp.einsum("ij,ijab->ab", W, known.dd_XVX) / 2 - PP
     adjusted = inverse + 2 * inverse @ excess @ inverse
     return KenwardRoger(
         stats.R,
-        _gamma(curved.schur, stats),
+        _gamma(known, stats),
         adjusted * scale,
         _slopes(known) * scale,
         W,
@@ -200,22 +201,22 @@ def variance_parameters(
     known = information(theta, curved, stats, reml)
     _, hessian = _by_theta(conditioned(theta, stats), known, stats.blocks)
     swept = sweep(hessian)
-    sigma = xp.sqrt(_scale(curved.schur, stats, reml))
+    sigma = xp.sqrt(_scale(known, stats, reml))
     last = xp.eye(len(theta) + 1, dtype=sigma.dtype)[-1]
     back = pad(_unconditioning(stats), ((0, 1), (0, 1))) + sigma * last[:, None] * last[None, :]
     vcov = 2 * back @ swept.inverse @ back.T
     return VarianceParameters(xp.concatenate([theta, sigma[None]]), vcov, swept.skipped)
 
 
-def _scale(schur, stats: SuffStats, reml: bool) -> Scalar:
+def _scale(found: Information | Profiled, stats: SuffStats, reml: bool) -> Scalar:
     """Return sigma^2 in squared units of y."""
     dof = stats.n - stats.p if reml else stats.n
-    return stats.scale**2 * profile_out(schur).pwrss / dof
+    return stats.scale**2 * found.pwrss / dof
 
 
-def _gamma(schur, stats: SuffStats) -> Float[Array, " p"]:
+def _gamma(found: Information | Profiled, stats: SuffStats) -> Float[Array, " p"]:
     """Return R beta."""
-    return stats.gamma_ols + stats.scale * profile_out(schur).gamma
+    return stats.gamma_ols + stats.scale * found.gamma
 
 
 def _slopes(known: Information) -> Float[Array, "m p p"]:
@@ -234,7 +235,7 @@ def _by_theta(theta: Theta, known: Information, blocks: tuple[Blocks, ...]):
     jacobian = xp.concatenate([pad(slopes, ((0, 1), (0, 0))), to_sigma[:, None]], axis=1)
     # sum_i (d criterion / d psi_i) d^2 psi_i
     mixed = 2 * g[:-1] @ slopes
-    curve = xp.concatenate([xp.tensordot(g[:-1], curves, 1), mixed[None]])
+    curve = xp.concatenate([xp.einsum("i,iab->ab", g[:-1], curves), mixed[None]])
     curve = xp.concatenate([curve, xp.concatenate([mixed, (g @ to_sigma)[None]])[:, None]], axis=1)
     return jacobian, jacobian.T @ known.observed @ jacobian + curve
 

@@ -52,16 +52,12 @@ def _sweep(matrix):
     diagonal = xp.diagonal(matrix)
     scale = xp.where(diagonal > 0, 1 / xp.sqrt(xp.where(diagonal > 0, diagonal, 1.0)), 0.0)
     matrix = matrix * scale[:, None] * scale[None, :]
-    here = xp.eye(len(matrix), dtype=matrix.dtype)
     skipped = []
-    for j, e in enumerate(here):
-        pivot = matrix[j, j]
-        skip = ~(pivot > DEPENDENT)
-        row = (matrix[j] * (1 - e) + e) / xp.where(skip, 1.0, pivot)
-        column = matrix[:, j] * (1 - e)
-        rest = matrix * (1 - e)[:, None] * (1 - e)[None, :]
-        swept = rest - column[:, None] * (row * (1 - e))[None, :]
-        swept = swept + e[:, None] * row[None, :] - column[:, None] * e[None, :] / xp.where(skip, 1.0, pivot)
-        matrix = xp.where(skip, rest, swept)
+    for j, here in enumerate(xp.eye(len(matrix), dtype=matrix.dtype)):
+        others, skip = 1 - here, ~(matrix[j, j] > DEPENDENT)
+        down = matrix[:, j] * others - here
+        across = (matrix[j] * others + here) / xp.where(skip, 1.0, matrix[j, j])
+        rest = matrix * (others[:, None] * others)
+        matrix = rest - xp.where(skip, 0.0, down[:, None] * across)
         skipped.append(skip)
     return Swept(matrix * scale[:, None] * scale[None, :], xp.stack(skipped))

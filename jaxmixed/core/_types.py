@@ -40,7 +40,11 @@ Codes = Int[Array, " n"]
 
 def namespace(*arrays: Any) -> ModuleType:
     """Return `jax.numpy` if any argument is a JAX array (or tracer), else `numpy`."""
-    return jnp if any(isinstance(a, jax.Array) for a in arrays) else np
+    for array in arrays:
+        # Asking a NumPy array whether it is one of JAX's takes as long as a product of small matrices.
+        if type(array) is not np.ndarray and isinstance(array, jax.Array):
+            return jnp
+    return np
 
 
 def varying_like(value: JaxArray, *like: Any) -> JaxArray:

@@ -1,7 +1,8 @@
 """Profiles of the likelihood: every parameter in turn, from one end of what the data allow to the other."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -11,7 +12,7 @@ from jaxmixed import core
 
 from ._check import check_choice, check_count
 from ._errors import DataError
-from ._estimate import curvature, estimate, profile_points
+from ._estimate import curvature, fit_and_read, profile_points
 from ._fitted import FittedModel
 from ._labels import chosen, parameter_labels
 from ._random import normal_quantile
@@ -19,6 +20,7 @@ from ._random import normal_quantile
 MOST_PARAMETERS = 20  # elements of theta: beyond, forming Hessians costs more than it tells
 ALPHA_MAX = 0.01  # coverage of the widest point, as in lme4
 CORNER = -1e3  # a zeta no profile reaches: the search ends where a standard deviation is zero
+STATUSES = np.array(["found", "boundary", "failed"])  # `core.FOUND`, `core.AT_END`, `core.FAILED`
 
 
 class Prepared(NamedTuple):
@@ -29,7 +31,7 @@ class Prepared(NamedTuple):
     labels, kinds
         Name and kind ("sd", "cor", "sigma", "beta") of each parameter.
     held
-        The parameter as a constraint.
+        The parameters as constraints, one along the first axis for each.
     estimates, lowest
         The maximum likelihood estimates and their deviance.
     stats
@@ -38,71 +40,77 @@ class Prepared(NamedTuple):
 
     labels: tuple[str, ...]
     kinds: tuple[str, ...]
-    held: list[core.Constraint]
-    estimates: list[float]
+    held: core.Constraint
+    estimates: np.ndarray
     lowest: float
     stats: core.SuffStats
 
 
 def prepare(fit: FittedModel) -> Prepared:
     """Fit by maximum likelihood, if that is not done yet, and describe the parameters."""
+    stats = fit.stats
     if len(fit.theta) > MOST_PARAMETERS:
         raise DataError(
             f"The model has {len(fit.theta)} relative covariance parameters; profiles need at most "
             f"{MOST_PARAMETERS}, so use conf_int(method='wald'), or fewer random effects."
         )
-    theta = estimate(fit.stats, reml=False).theta if fit.reml else fit.theta
-    labels, kinds = parameter_labels(fit.frame, "sdcor")
-    curved, fixed = curvature(theta, fit.stats), core.estimates(theta, fit.stats, reml=False)
-    random = core.on_scale(
-        core.variance_parameters(theta, fit.stats, False, curved), fit.stats.blocks, "sdcor"
+    best, fixed = fit_and_read(stats, reml=False) if fit.reml else (fit.optimum, fit._estimates)
+    theta = best.theta
+    fixed = core.estimates(theta, stats, reml=False) if fixed is None else fixed
+    held = core.constraints(theta, stats, curvature(theta, stats))
+    random = core.standard_deviations(theta, fixed.sigma, stats.blocks)
+    return Prepared(
+        *parameter_labels(fit.frame, "sdcor"),
+        jax.tree.map(lambda *leaves: np.stack(leaves), *held),
+        np.concatenate([random, fixed.beta]),
+        float(fixed.criterion),
+        stats,
     )
-    held = core.constraints(theta, fit.stats, curved)
-    estimates = [*random.values.tolist(), *fixed.beta.tolist()]
-    return Prepared(labels, kinds, held, estimates, float(fixed.criterion), fit.stats)
 
 
-class Lane(NamedTuple):
-    """A point asked for: which parameter, and the value of zeta."""
+class Found(NamedTuple):
+    """Points of profiles, an element or a row for each.
 
-    parameter: int
-    zeta: float
-
-
-def run(prepared: Prepared, lanes: list[Lane]) -> pd.DataFrame:
-    """Find the points of profiles that were asked for.
-
-    Returns
-    -------
-    pandas.DataFrame
-        For each lane `parameter`, `zeta` (that reached), `value`, `status` ("found", "boundary" or
-        "failed"), and a column with every parameter's estimate, given this one.
+    Attributes
+    ----------
+    parameter
+        Place of the parameter held.
+    zeta
+        What was reached.
+    status
+        "found", "boundary" or "failed".
+    values
+        The best value of every parameter there, shape (points, parameters).
     """
-    corners = [Lane(i, CORNER) for i in _beside_correlations(prepared)]
-    every = [*lanes, *corners]
-    held = jax.tree.map(lambda *leaves: np.stack(leaves), *(prepared.held[lane.parameter] for lane in every))
-    targets = np.array([lane.zeta for lane in every])
+
+    parameter: np.ndarray
+    zeta: np.ndarray
+    status: np.ndarray
+    values: np.ndarray
+
+    @property
+    def value(self) -> np.ndarray:
+        """Value of the parameter held."""
+        return self.values[np.arange(len(self.parameter)), self.parameter]
+
+
+def run(prepared: Prepared, parameter: np.ndarray, zeta: np.ndarray) -> Found:
+    """Find where the profile of each of some parameters, given by their places, reaches a value of zeta."""
+    n, corners = len(parameter), _beside_correlations(prepared)
+    every = np.concatenate([parameter, np.array(corners, int)])
+    targets = np.concatenate([zeta, np.full(len(corners), CORNER)])
+    held = jax.tree.map(lambda leaf: leaf[every], prepared.held)
     points = profile_points(held, targets, prepared.lowest, prepared.stats)
-    height = {lane.parameter: -points.zeta[len(lanes) + i] for i, lane in enumerate(corners)}
-    rows = []
-    for i, lane in enumerate(lanes):
-        point = jax.tree.map(lambda leaf, i=i: leaf[i], points)
-        rows.append(_row(prepared, lane, point, height))
-    return pd.DataFrame(rows)
-
-
-def _row(prepared: Prepared, lane: Lane, point: core.Point, height: dict[int, float]) -> dict[str, Any]:
-    label, kind = prepared.labels[lane.parameter], prepared.kinds[lane.parameter]
-    status = {core.FOUND: "found", core.AT_END: "boundary"}.get(int(point.status), "failed")
-    value, zeta = float(point.values[lane.parameter]), float(point.zeta)
-    if kind == "cor":
-        ceiling = min(height[i] for i in _deviations_of(prepared, lane.parameter))
-        if ceiling <= abs(lane.zeta):
-            status, value, zeta = "boundary", float(np.sign(lane.zeta)), float(np.sign(lane.zeta)) * ceiling
-    if status == "failed":
-        value, zeta = np.nan, np.nan
-    others = dict(zip(prepared.labels, point.values.tolist(), strict=True)) | {label: value}
-    return {"parameter": label, "zeta": zeta, "value": value, "status": status} | others
+    height = dict(zip(corners, -points.zeta[n:], strict=True))
+    found = Found(parameter, points.zeta[:n].copy(), STATUSES[points.status[:n]], points.values[:n].copy())
+    for i, place in enumerate(parameter):
+        if prepared.kinds[place] == "cor":
+            ceiling, side = min(height[j] for j in _deviations_of(prepared, place)), np.sign(zeta[i])
+            if ceiling <= abs(zeta[i]):
+                found.status[i], found.zeta[i], found.values[i, place] = "boundary", side * ceiling, side
+        if found.status[i] == "failed":
+            found.zeta[i] = found.values[i, place] = np.nan
+    return found
 
 
 def _deviations_of(prepared: Prepared, correlation: int) -> tuple[int, int]:
@@ -153,36 +161,43 @@ def profile(fit: FittedModel, parm: str, points: int) -> Profile:
     wanted = chosen(prepared.labels, prepared.kinds, parm)
     widest = normal_quantile(ALPHA_MAX)
     zetas = np.linspace(-widest, widest, 2 * points + 1)
-    places = [prepared.labels.index(label) for label in wanted]
-    found = run(prepared, [Lane(i, float(z)) for i in places for z in zetas if z])
-    peaks = [
-        {"parameter": label, "zeta": 0.0, "value": prepared.estimates[i], "status": "found"}
-        | dict(zip(prepared.labels, prepared.estimates, strict=True))
-        for i, label in zip(places, wanted, strict=True)
-    ]
-    table = pd.concat([found, pd.DataFrame(peaks)]).drop_duplicates(["parameter", "zeta", "status"])
+    zetas = zetas[zetas != 0]
+    places = np.array([prepared.labels.index(label) for label in wanted])
+    found = run(prepared, np.repeat(places, len(zetas)), np.tile(zetas, len(places)))
+    peaks = Found(
+        places,
+        np.zeros(len(places)),
+        np.full(len(places), "found"),
+        np.tile(prepared.estimates, (len(places), 1)),
+    )
+    table = pd.concat([_table(prepared, found), _table(prepared, peaks)])
+    table = table.drop_duplicates(["parameter", "zeta", "status"])
     order = np.lexsort((table["zeta"], table["parameter"].map(wanted.index)))
     return Profile(table.iloc[order].reset_index(drop=True), prepared)
+
+
+def _table(prepared: Prepared, found: Found) -> pd.DataFrame:
+    """Return a row for each point, with a column for the best value of every parameter."""
+    labels = np.array(prepared.labels, object)[found.parameter]
+    own = {"parameter": labels, "zeta": found.zeta, "value": found.value, "status": found.status}
+    return pd.DataFrame(own | dict(zip(prepared.labels, found.values.T, strict=True)))
 
 
 def profile_intervals(prepared: Prepared, wanted: list[str], alpha: float) -> pd.DataFrame:
     """Return profile limits of some parameters, with notes on those at a boundary."""
     z = normal_quantile(alpha)
-    places = [prepared.labels.index(label) for label in wanted]
-    found = run(prepared, [Lane(i, side * z) for i in places for side in (-1, 1)])
-    ends = found["value"].to_numpy().reshape(-1, 2)
+    places = np.array([prepared.labels.index(label) for label in wanted])
+    found = run(prepared, np.repeat(places, 2), np.tile([-z, z], len(places)))
+    ends = found.value.reshape(-1, 2)
     table = pd.DataFrame({"conf_low": ends[:, 0], "conf_high": ends[:, 1]}, index=wanted)
-    table.attrs["notes"] = _boundary_notes(found)
+    table.attrs["notes"] = tuple(_boundary_notes(wanted, ends, found.status.reshape(-1, 2)))
     return table
 
 
-def _boundary_notes(found: pd.DataFrame) -> tuple[str, ...]:
-    notes = []
-    for label, rows in found.groupby("parameter", sort=False):
-        statuses = rows["status"].tolist()
-        if "failed" in statuses:
-            notes.append(f"{label}: the profile could not be followed, so that a limit is missing.")
-        elif "boundary" in statuses:
-            at = " and ".join(f"{value:g}" for value in rows.loc[rows["status"] == "boundary", "value"])
-            notes.append(f"{label} reaches the boundary of its range, {at}, within the interval.")
-    return tuple(notes)
+def _boundary_notes(wanted: list[str], ends: np.ndarray, statuses: np.ndarray) -> Iterator[str]:
+    for label, limits, status in zip(wanted, ends, statuses, strict=True):
+        if "failed" in status:
+            yield f"{label}: the profile could not be followed, so that a limit is missing."
+        elif "boundary" in status:
+            at = " and ".join(f"{value:g}" for value in limits[status == "boundary"])
+            yield f"{label} reaches the boundary of its range, {at}, within the interval."

@@ -12,7 +12,7 @@ import pandas as pd
 from ._html import html_table
 from ._monte_carlo import iterative, worst
 from ._references import TITLES
-from ._tidy import coefficients
+from ._tidy import tidy
 
 if TYPE_CHECKING:
     from ._result import LmerResult
@@ -66,7 +66,7 @@ class Summary:
 def summarise(fit: LmerResult, ddf: str) -> Summary:
     """Collect what a reader of a mixed model wants to see first."""
     method = "REML" if fit.reml else "maximum likelihood"
-    tests = coefficients(fit, ddf, ALPHA)
+    tests = tidy(fit, "fixed", ddf, ALPHA, None, None)
     kind = TITLES[ddf] if ddf == "wald" else f"t tests with {TITLES[ddf]} df"
     symbol = "z" if ddf == "wald" else "t"
     return Summary(

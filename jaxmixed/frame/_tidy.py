@@ -3,8 +3,8 @@
 `tidy` has one row a parameter, `glance` one row a model, `augment` (in its own module) one an observation.
 """
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -31,59 +31,55 @@ def tidy(
     kinds = (effects,) if isinstance(effects, str) else tuple(effects)
     if not kinds or not set(kinds) <= set(EFFECTS):
         raise DataError(f"effects is {effects!r}; expected one or more of {', '.join(map(repr, EFFECTS))}.")
-    method, notes = None, ()
     pieces = []
     if "fixed" in kinds:
-        pieces.append(coefficients(fit, ddf, alpha, robust, cluster))
-        method, notes = pieces[0].attrs["method"], pieces[0].attrs["notes"]
+        pieces.append(_coefficients(fit, ddf, alpha, robust, cluster))
     if "ran_pars" in kinds:
-        pieces.append(variance_components(fit, alpha))
-        notes += pieces[-1].attrs["notes"]
+        pieces.append(_variance_components(fit, alpha))
     if "ran_vals" in kinds:
-        pieces.append(random_effects(fit, alpha))
+        pieces.append(_random_effects(fit, alpha))
     table = pd.DataFrame({name: _joined(pieces, name) for name in COLUMNS}).infer_objects()
-    table.attrs.update(method=method, notes=notes)
+    notes = sum((piece.notes for piece in pieces), ())
+    table.attrs.update(method=pieces[0].method if "fixed" in kinds else None, notes=notes)
     return table
 
 
-def _joined(pieces: list[pd.DataFrame], name: str) -> np.ndarray:
-    """Join one column of several tables, missing where a table has none: pandas takes ten times longer."""
+class Piece(NamedTuple):
+    """Some rows of the table: columns by name, each an array or what all rows share, and what goes with them.
+
+    Frames would take longer to make than what is in them.
+    """
+
+    columns: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+    method: str | None = None
+
+
+def _joined(pieces: list[Piece], name: str) -> np.ndarray:
+    """Join one column of several pieces, missing where a piece has none."""
     dtype = object if name in TEXT else float
-    columns = (
-        piece[name].to_numpy(dtype) if name in piece else np.full(len(piece), np.nan, dtype)
-        for piece in pieces
-    )
-    return np.concatenate(list(columns))
+    columns = []
+    for piece in pieces:
+        column = np.empty(len(piece.columns["estimate"]), dtype)
+        column[:] = piece.columns.get(name, np.nan)
+        columns.append(column)
+    return np.concatenate(columns)
 
 
-def coefficients(
-    fit: "LmerResult", ddf: str, alpha: float, robust: str | None = None, cluster: Any = None
-) -> pd.DataFrame:
-    """Return the fixed effects with their t tests; `.attrs` names the method and holds its notes."""
+def _coefficients(fit: "LmerResult", ddf: str, alpha: float, robust: str | None, cluster: Any) -> Piece:
+    """Return the fixed effects with their t tests."""
     if robust is None:
         single = reference(fit, ddf).t_test(np.eye(len(fit.frame.fixed_names)))
         method, notes = TITLES[ddf], reference_notes(fit, ddf)
     else:
         single, method, notes = robust_tests(fit, robust, cluster), f"{robust} cluster-robust", ()
     margin = t_quantile(single.df, alpha) * single.std_error
-    table = pd.DataFrame(
-        {
-            "effect": "fixed",
-            "term": list(fit.frame.fixed_names),
-            "estimate": single.estimate,
-            "std_error": single.std_error,
-            "statistic": single.statistic,
-            "df": single.df,
-            "p_value": single.p_value,
-            "conf_low": single.estimate - margin,
-            "conf_high": single.estimate + margin,
-        }
-    )
-    table.attrs.update(method=method, notes=notes)
-    return table
+    limits = {"conf_low": single.estimate - margin, "conf_high": single.estimate + margin}
+    named = {"effect": "fixed", "term": fit.frame.fixed_names}
+    return Piece(named | single._asdict() | limits, notes, method)
 
 
-def variance_components(fit: "LmerResult", alpha: float) -> pd.DataFrame:
+def _variance_components(fit: "LmerResult", alpha: float) -> Piece:
     """Return standard deviations, correlations and sigma with Wald standard errors and intervals."""
     scaled = core.on_scale(fit._variance_parameters, fit.stats.blocks, "sdcor")
     limits = fit.conf_int(alpha, "wald", "random")
@@ -95,28 +91,25 @@ def variance_components(fit: "LmerResult", alpha: float) -> pd.DataFrame:
                 names += [(group.name, f"cor__{name}.{other}") for other in term[j + 1 :]]
     names.append(("Residual", "sd__Observation"))
     groups, terms = zip(*names, strict=True)
-    table = pd.DataFrame(
-        {
-            "effect": "ran_pars",
-            "group": groups,
-            "term": terms,
-            "estimate": scaled.values,
-            "std_error": np.sqrt(np.diagonal(scaled.vcov)),
-            "conf_low": limits["conf_low"].to_numpy(),
-            "conf_high": limits["conf_high"].to_numpy(),
-        }
-    )
-    table.attrs["notes"] = limits.attrs["notes"]
-    return table
+    columns = {
+        "effect": "ran_pars",
+        "group": groups,
+        "term": terms,
+        "estimate": scaled.values,
+        "std_error": np.sqrt(np.diagonal(scaled.vcov)),
+        "conf_low": limits["conf_low"].to_numpy(),
+        "conf_high": limits["conf_high"].to_numpy(),
+    }
+    return Piece(columns, limits.attrs["notes"])
 
 
-def random_effects(fit: "LmerResult", alpha: float) -> pd.DataFrame:
+def _random_effects(fit: "LmerResult", alpha: float) -> Piece:
     """Return the conditional mode of every random effect."""
     table = fit.ranef(alpha).rename(
         columns={"group": "level", "effect": "term", "value": "estimate", "se": "std_error"}
     )
     renamed = table.rename(columns={"group_var": "group", "lower": "conf_low", "upper": "conf_high"})
-    return renamed.assign(effect="ran_vals")
+    return Piece({name: renamed[name].to_numpy() for name in renamed} | {"effect": "ran_vals"})
 
 
 def glance(fit: "LmerResult") -> pd.DataFrame:
