@@ -14,7 +14,7 @@ pattern, whose products may be replaced by any others with the same cross produc
 their QR decomposition.
 """
 
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +24,7 @@ from ._nested_posterior import NestedPosterior
 from ._node import static
 from ._patterns import pad_rows
 from ._structure import Between, Factors, Levels, Reduced, Structure, between, eliminate
-from ._types import Array, namespace, segment_sum
+from ._types import Array, namespace, pad, segment_sum
 
 
 class Nested(Levels):
@@ -124,13 +124,24 @@ def to_parents(values, parent, size: int):
 
 
 def _between_all(rows, order, counts) -> tuple[Between, ...]:
-    xp = namespace(*rows)
-    by_term = {}
-    for level, (t, row) in enumerate(zip(order, rows, strict=True)):
+    """Return the strata of an analysis of variance, each column compared with the same one around it."""
+    xp, alone, noise, by_term = namespace(*rows), [], None, {}
+    for level, row in enumerate(rows):
         a = xp.diagonal(row, axis1=1, axis2=2)
         weights = xp.ones_like(a[:, 0]) if counts is None else counts[level]
-        by_term[t] = between(a, row[:, :, -1] ** 2, weights)
+        alone.append(between(a, row[:, :, -1] ** 2, weights))
+    for t, own, around in zip_longest(order, alone, alone[1:]):
+        q = len(own.squares)
+        if around is not None:
+            own = Between(own.squares - _first(q, around.squares), own.levels - _first(q, around.levels))
+        by_term[t] = own._replace(noise=None if noise is None else _first(q, noise))
+        noise = own.squares / xp.maximum(own.levels, 1)
     return tuple(by_term[t] for t in sorted(by_term))
+
+
+def _first(q: int, columns: Float[Array, " r"]) -> Float[Array, " q"]:
+    """Return the first q columns, zero where there are fewer."""
+    return pad(columns[:q], [(0, max(q - len(columns), 0))])
 
 
 def _eliminate_all(rows, parents, order, factors: Factors, C, counts=None) -> Eliminated:

@@ -4,13 +4,15 @@ One column of z~ at a time, with a_j and b_j the products of z~_j with itself an
 
     E sum_j b_j^2 / a_j = J sigma^2 + n sigma_z^2
 
-if the other random effects are left out, and all the variances add up to one, the mean square of u. This
-is the analysis of variance; it costs next to nothing and halves the number of Newton steps.
+if the other random effects are left out, and all the variances add up to one, the mean square of u. Of
+nested factors each counts beyond the one around it, and is measured by the one within it. This is the
+analysis of variance; it costs next to nothing and halves the number of Newton steps.
 """
 
 from jaxtyping import Float
 
 from ._covariance import pack_all
+from ._structure import Between
 from ._suffstats import SuffStats
 from ._types import Array, Theta, namespace
 
@@ -26,8 +28,9 @@ def default_start(stats: SuffStats) -> Theta:
     levels = sum((b.levels.sum() for b in between), xp.zeros((), stats.C.dtype))
     residual = xp.clip((n - explained) / xp.maximum(n - levels, 1.0), SMALLEST, 1.0)
 
-    def factor(squares: Float[Array, " q"], levels: Float[Array, " q"]) -> Float[Array, "q q"]:
-        variance = xp.clip((squares - levels * residual) / n, SMALLEST, 1.0)
+    def factor(b: Between) -> Float[Array, "q q"]:
+        noise = residual if b.noise is None else xp.maximum(b.noise, residual)
+        variance = xp.clip((b.squares - b.levels * noise) / n, SMALLEST, 1.0)
         return xp.diag(xp.sqrt(variance / residual))
 
-    return pack_all([factor(*b) for b in between], stats.blocks).astype(stats.C.dtype)
+    return pack_all([factor(b) for b in between], stats.blocks).astype(stats.C.dtype)

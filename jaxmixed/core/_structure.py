@@ -72,18 +72,23 @@ class Shifted(NamedTuple):
 
 
 class Between(NamedTuple):
-    """How much each column of a factor's z explains of the response by itself.
+    """How much each column of a factor's z explains by itself, and beyond the factor that this is nested in.
 
     Attributes
     ----------
     squares
-        sum_j b_j^2 / a_j with a_j = z_j'Wz_j and b_j = z_j'Wy_j, shape (q,).
+        sum_j b_j^2 / a_j with a_j = z_j'Wz_j and b_j = z_j'Wy_j, shape (q,), less that of the factor
+        around.
     levels
-        Number of levels with a_j > 0, shape (q,).
+        Number of levels with a_j > 0, shape (q,), less that of the factor around.
+    noise
+        squares / levels of the factor within, shape (q,): what is expected of this one if it has no variance.
+        `None` where that is the residual variance.
     """
 
     squares: Float[Array, " q"]
     levels: Float[Array, " q"]
+    noise: Float[Array, " q"] | None = None
 
 
 class Structure(Node):
