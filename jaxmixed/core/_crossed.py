@@ -65,10 +65,7 @@ class Crossed(Levels):
             xp.diagonal(self.A, axis1=1, axis2=2),
             [piece.reshape(J, q) for piece, (J, q) in self._pieces(xp.diagonal(self.A_others))],
         )
-        b = self.responses()
-        return tuple(
-            between(a_t, b_t[:, :, -1] ** 2, xp.ones_like(a_t[:, 0])) for a_t, b_t in zip(a, b, strict=True)
-        )
+        return tuple(between(a_t, B[:, :, -1]) for a_t, B in zip(a, self.responses(), strict=True))
 
     @property
     def lengths(self) -> tuple[int, ...]:

@@ -66,8 +66,7 @@ class IterativeCrossed(Levels):
     @on_host
     def between(self) -> tuple[Between, ...]:
         def one(A, B):
-            a = jnp.diagonal(A, axis1=1, axis2=2)
-            return between(a, B[:, :, -1] ** 2, jnp.ones_like(a[:, 0]))
+            return between(jnp.diagonal(A, axis1=1, axis2=2), B[:, :, -1])
 
         others = zip(self.crossings.A_others, self.B_others, strict=True)
         return self.by_term(one(self.crossings.A, self.B), [one(*pair) for pair in others])

@@ -23,7 +23,7 @@ from jaxtyping import Float, Int
 from ._nested_posterior import NestedPosterior
 from ._node import static
 from ._patterns import pad_rows
-from ._structure import Between, Factors, Levels, Reduced, Structure, between, eliminate
+from ._structure import Between, Factors, Levels, Reduced, Structure, between, between_alike, eliminate
 from ._types import Array, namespace, pad, segment_sum
 
 
@@ -127,13 +127,14 @@ def _between_all(rows, order, counts) -> tuple[Between, ...]:
     """Return the strata of an analysis of variance, each column compared with the same one around it."""
     xp, alone, noise, by_term = namespace(*rows), [], None, {}
     for level, row in enumerate(rows):
-        a = xp.diagonal(row, axis1=1, axis2=2)
-        weights = xp.ones_like(a[:, 0]) if counts is None else counts[level]
-        alone.append(between(a, row[:, :, -1] ** 2, weights))
+        a, b = xp.diagonal(row, axis1=1, axis2=2), row[:, :, -1]
+        products = b[:, :, None] * b[:, None, :]
+        alone.append(between(a, b) if counts is None else between_alike(a, products, counts[level]))
     for t, own, around in zip_longest(order, alone, alone[1:]):
         q = len(own.squares)
         if around is not None:
-            own = Between(own.squares - _first(q, around.squares), own.levels - _first(q, around.levels))
+            squares, levels = (_first(q, columns) for columns in around[:2])
+            own = own._replace(squares=own.squares - squares, levels=own.levels - levels)
         by_term[t] = own._replace(noise=None if noise is None else _first(q, noise))
         noise = own.squares / xp.maximum(own.levels, 1)
     return tuple(by_term[t] for t in sorted(by_term))

@@ -24,6 +24,7 @@ from ._structure import (
     RowTerm,
     Structure,
     between,
+    between_alike,
     both_ways,
     eliminate,
 )
@@ -37,9 +38,7 @@ class OneFactor(Levels):
     B: Float[Array, "J q c"]
 
     def between(self) -> tuple[Between, ...]:
-        xp = namespace(self.A, self.B)
-        a = xp.diagonal(self.A, axis1=1, axis2=2)
-        return (between(a, self.B[:, :, -1] ** 2, xp.ones_like(a[:, 0])),)
+        return (between(_diagonals(self.A), self.B[:, :, -1]),)
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -99,9 +98,7 @@ class Patterns(Structure):
     G: Float[Array, "U q q c c"]
 
     def between(self) -> tuple[Between, ...]:
-        xp = namespace(self.A, self.G)
-        a = xp.diagonal(self.A, axis1=1, axis2=2)
-        return (between(a, xp.diagonal(self.G[..., -1, -1], axis1=1, axis2=2), self.counts),)
+        return (between_alike(_diagonals(self.A), self.G[..., -1, -1], self.counts),)
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -129,6 +126,10 @@ class Patterns(Structure):
             -_pairs_of_traces(FE) @ self.counts,
             both_ways(xp.einsum("kluab,uabcd->klcd", E[:, None, None] @ FE[None], RR)),
         )
+
+
+def _diagonals(A: Float[Array, "J q q"]) -> Float[Array, "J q"]:
+    return namespace(A).diagonal(A, axis1=1, axis2=2)
 
 
 def _working(factor: Float[Array, "q q"], A: Float[Array, "J q q"]):

@@ -9,28 +9,55 @@ nested factors each counts beyond the one around it, and is measured by the one 
 analysis of variance; it costs next to nothing and halves the number of Newton steps.
 """
 
+import numpy as np
 from jaxtyping import Float
 
-from ._covariance import pack_all
+from ._covariance import Blocks, pack_all
+from ._small import UNROLLED
 from ._structure import Between
 from ._suffstats import SuffStats
 from ._types import Array, Theta, namespace
 
 SMALLEST = 0.02  # of the variance of u, kept for the residuals and for every random effect
+LESS = 0.99  # times the correlations that are found: perfect ones are on the boundary
 
 
 def default_start(stats: SuffStats) -> Theta:
-    """Return a conditioned theta with Lambda~ diagonal."""
-    xp = namespace(stats.C)
+    """Return a conditioned theta."""
+    xp, n = namespace(stats.C), stats.n
     between = stats.structure.between()
-    n = stats.n
-    explained = sum((b.squares.sum() for b in between), xp.zeros((), stats.C.dtype))
-    levels = sum((b.levels.sum() for b in between), xp.zeros((), stats.C.dtype))
-    residual = xp.clip((n - explained) / xp.maximum(n - levels, 1.0), SMALLEST, 1.0)
+    squares = xp.stack([b.squares.sum() for b in between])
+    levels = xp.stack([b.levels.sum() for b in between])
+    left = (n - squares.sum()) / xp.maximum(n - levels.sum(), 1.0)
+    alone = ((n - squares) / xp.maximum(n - levels, 1.0)).min()
+    # Factors that explain much of the same leave nothing when they are added up.
+    residual = xp.clip(xp.where(left > SMALLEST, left, alone), SMALLEST, 1.0)
 
-    def factor(b: Between) -> Float[Array, "q q"]:
+    def factor(b: Between, blocks: Blocks) -> Float[Array, "q q"]:
         noise = residual if b.noise is None else xp.maximum(b.noise, residual)
         variance = xp.clip((b.squares - b.levels * noise) / n, SMALLEST, 1.0)
-        return xp.diag(xp.sqrt(variance / residual))
+        sd = xp.sqrt(variance / residual)
+        return xp.diag(sd) if max(blocks) == 1 else sd[:, None] * _unit_root(b.products, blocks)
 
-    return pack_all([factor(b) for b in between], stats.blocks).astype(stats.C.dtype)
+    factors = [factor(*each) for each in zip(between, stats.blocks, strict=True)]
+    return pack_all(factors, stats.blocks).astype(stats.C.dtype)
+
+
+def _unit_root(products: Float[Array, "q q"], blocks: Blocks) -> Float[Array, "q q"]:
+    """Return L, lower triangular, LL' being the correlations of b within each block.
+
+    The residuals in b keep them nearer to zero than those of the random effects. Blocks too large to be
+    written out start without any.
+    """
+    xp, place = namespace(products), np.repeat(np.arange(len(blocks)), blocks)
+    size = xp.sqrt(xp.diagonal(products))
+    size = xp.where(size > 0, size, 1.0)
+    L = np.eye(sum(blocks)).tolist()
+    for i, j in zip(*np.tril_indices(len(L)), strict=True):
+        if place[i] == place[j] and blocks[place[i]] <= UNROLLED:
+            known = sum(L[i][k] * L[j][k] for k in range(j))
+            if i == j:
+                L[i][i] = xp.sqrt(1 - known)
+            else:
+                L[i][j] = (LESS * products[i, j] / (size[i] * size[j]) - known) / L[j][j]
+    return xp.stack([xp.stack([xp.asarray(x, products.dtype) for x in row]) for row in L])

@@ -81,6 +81,8 @@ class Between(NamedTuple):
         around.
     levels
         Number of levels with a_j > 0, shape (q,), less that of the factor around.
+    products
+        sum_j b_j b_j', shape (q, q).
     noise
         squares / levels of the factor within, shape (q,): what is expected of this one if it has no variance.
         `None` where that is the residual variance.
@@ -88,6 +90,7 @@ class Between(NamedTuple):
 
     squares: Float[Array, " q"]
     levels: Float[Array, " q"]
+    products: Float[Array, "q q"]
     noise: Float[Array, " q"] | None = None
 
 
@@ -219,12 +222,19 @@ def side_by_side(fixed: Products, own: Products) -> Products:
     return tuple(joined)
 
 
-def between(a: Float[Array, "J q"], b2: Float[Array, "J q"], counts: Float[Array, " J"]) -> Between:
-    """Sum b_j^2 / a_j over levels, those without rows left out."""
-    xp = namespace(a, b2)
-    seen = a > 0
+def between(a: Float[Array, "J q"], b: Float[Array, "J q"]) -> Between:
+    """Return what levels explain, those without rows left out, given products of z with itself and with y."""
+    return between_alike(a, b[:, :, None] * b[:, None, :], namespace(a, b).ones_like(b[:, 0]))
+
+
+def between_alike(
+    a: Float[Array, "U q"], products: Float[Array, "U q q"], counts: Float[Array, " U"]
+) -> Between:
+    """Do so given how many levels are alike, and the sums of their b b'."""
+    xp = namespace(a, products)
+    seen, b2 = a > 0, xp.diagonal(products, axis1=1, axis2=2)
     squares = xp.where(seen, b2 / xp.where(seen, a, 1.0), 0.0).sum(0)
-    return Between(squares, (seen * counts[:, None]).sum(0))
+    return Between(squares, (seen * counts[:, None]).sum(0), products.sum(0))
 
 
 def both_ways(half: Float[Array, "k k c c"]) -> Float[Array, "k k c c"]:
