@@ -16,10 +16,11 @@ from ._covariance import Blocks, pack_all
 from ._small import UNROLLED
 from ._structure import Between
 from ._suffstats import SuffStats
-from ._types import Array, Theta, namespace
+from ._types import Array, Scalar, Theta, namespace
 
 SMALLEST = 0.02  # of the variance of u, kept for the residuals and for every random effect
-LESS = 0.99  # times the correlations that are found: perfect ones are on the boundary
+SIGNAL = 0.3  # of the squares of b, kept for the random effects where noise seems to make up more
+HIGHEST = 0.95  # correlation to start with: perfect ones are on the boundary
 
 
 def default_start(stats: SuffStats) -> Theta:
@@ -37,27 +38,29 @@ def default_start(stats: SuffStats) -> Theta:
         noise = residual if b.noise is None else xp.maximum(b.noise, residual)
         variance = xp.clip((b.squares - b.levels * noise) / n, SMALLEST, 1.0)
         sd = xp.sqrt(variance / residual)
-        return xp.diag(sd) if max(blocks) == 1 else sd[:, None] * _unit_root(b.products, blocks)
+        return xp.diag(sd) if max(blocks) == 1 else sd[:, None] * _unit_root(b.products, n * residual, blocks)
 
     factors = [factor(*each) for each in zip(between, stats.blocks, strict=True)]
     return pack_all(factors, stats.blocks).astype(stats.C.dtype)
 
 
-def _unit_root(products: Float[Array, "q q"], blocks: Blocks) -> Float[Array, "q q"]:
-    """Return L, lower triangular, LL' being the correlations of b within each block.
+def _unit_root(products: Float[Array, "q q"], noise: Scalar, blocks: Blocks) -> Float[Array, "q q"]:
+    """Return L, lower triangular, LL' being the correlations of the random effects of each block.
 
-    The residuals in b keep them nearer to zero than those of the random effects. Blocks too large to be
-    written out start without any.
+    Columns of z~ are orthogonal over all rows, so that only the diagonal of the products b b' has noise in
+    it. Blocks too large to be written out start without correlations.
     """
     xp, place = namespace(products), np.repeat(np.arange(len(blocks)), blocks)
-    size = xp.sqrt(xp.diagonal(products))
+    squares = xp.diagonal(products)
+    size = xp.sqrt(xp.maximum(squares - noise, SIGNAL * squares))
     size = xp.where(size > 0, size, 1.0)
     L = np.eye(sum(blocks)).tolist()
     for i, j in zip(*np.tril_indices(len(L)), strict=True):
         if place[i] == place[j] and blocks[place[i]] <= UNROLLED:
             known = sum(L[i][k] * L[j][k] for k in range(j))
             if i == j:
-                L[i][i] = xp.sqrt(1 - known)
+                L[i][i] = xp.sqrt(xp.maximum(1 - known, 1 - HIGHEST))
             else:
-                L[i][j] = (LESS * products[i, j] / (size[i] * size[j]) - known) / L[j][j]
+                found = products[i, j] / (size[i] * size[j])
+                L[i][j] = (xp.clip(found, -HIGHEST, HIGHEST) - known) / L[j][j]
     return xp.stack([xp.stack([xp.asarray(x, products.dtype) for x in row]) for row in L])
