@@ -5,7 +5,7 @@ import pytest
 
 import jaxmixed as jm
 from benchmarks._models import ORTHODONT, SLEEPSTUDY
-from benchmarks._summaries import floors
+from benchmarks._summaries import aims, floors
 from benchmarks._truth import exact_power, judge, truth
 from benchmarks._turns import Row, _ratios, without_wrong_methods
 from benchmarks._workloads import WORKLOADS
@@ -45,6 +45,15 @@ def test_maximum_likelihood_is_compared_with_its_own(right):
     assert judge(by_ml, right, 0).right
     assert not judge({**by_ml, "method": "REML"}, right, 0).right
     assert judge({"method": "ML", "df": [1]}, right, 0).wrong == "nothing to check"
+
+
+def test_an_aim_that_is_missed_has_its_reason():
+    workload = next(w for w in WORKLOADS if w.task == "optimiser" and w.aims)
+    ((lme4, times),) = workload.aims.items()
+    for ratio, met in ((times + 1, "yes"), (times - 1, "no")):
+        table = aims([Row(workload, "jaxmixed"), Row(workload, lme4, ratio=ratio)])
+        assert [line[-1] for line in table.rows] == [met]
+        assert any("XLA" in note for note in table.notes) == (met == "no")
 
 
 def test_replicates_are_judged_by_their_number():

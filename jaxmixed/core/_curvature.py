@@ -33,26 +33,26 @@ class Information(NamedTuple):
         X'V^-1X, shape (p, p).
     inverse
         Its inverse, the covariance of gamma.
-    gamma, pwrss
-        Coefficients of X, shape (p,), and the penalised residual sum of squares, conditioned and not in
-        units of sigma.
     d_XVX, dd_XVX
         Its derivatives, shapes (m, p, p) and (m, m, p, p).
     gradient, observed
         First and second derivatives of the criterion, beta profiled out, shapes (m,) and (m, m).
     expected
         Expectation of `observed` for the restricted likelihood, tr(P V_i P V_j).
+    gamma, pwrss
+        Coefficients of the conditioned X, shape (p,), and the penalised residual sum of squares, both in
+        units of the conditioned response, not of sigma.
     """
 
     XVX: Float[Array, "p p"]
     inverse: Float[Array, "p p"]
-    gamma: Float[Array, " p"]
-    pwrss: Scalar
     d_XVX: Float[Array, "m p p"]
     dd_XVX: Float[Array, "m m p p"]
     gradient: Float[Array, " m"]
     observed: Float[Array, "m m"]
     expected: Float[Array, "m m"]
+    gamma: Float[Array, " p"]
+    pwrss: Scalar
 
 
 def curvature(theta: Theta, stats: SuffStats) -> Curvature:
@@ -100,7 +100,7 @@ def information(theta: Theta, curved: Curvature, stats: SuffStats, reml: bool = 
         gradient, observed = gradient + d_log, observed + dd_log
     expected = -dd_logdet - dd_log
     return Information(
-        XVX, inverse, profiled.gamma, profiled.pwrss, d_XVX, dd_XVX, gradient, observed, expected
+        XVX, inverse, d_XVX, dd_XVX, gradient, observed, expected, profiled.gamma, profiled.pwrss
     )
 
 

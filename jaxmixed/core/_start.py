@@ -24,7 +24,7 @@ HIGHEST = 0.95  # correlation to start with: perfect ones are on the boundary
 
 
 def default_start(stats: SuffStats) -> Theta:
-    """Return a conditioned theta."""
+    """Return a conditioned theta, its Lambda~ with the correlations that b shows."""
     xp, n = namespace(stats.C), stats.n
     between = stats.structure.between()
     squares = xp.stack([b.squares.sum() for b in between])
