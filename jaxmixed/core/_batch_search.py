@@ -148,7 +148,9 @@ def _rounds(batched, states, shared, theta, reml: bool) -> jax.Array:
     is_new = (former.best.steps == 0) & ~former.done
     # Moments go through all levels, so that they wait until they are needed.
     state = jax.lax.cond(is_new.any(), begun, lambda: former) if theta is None else begun()
-    few = (~state.done).sum() // LEFT
+    active = (~state.done).sum()
+    # A block that is half empty is the last one: gathered anew, its lanes would be no better off.
+    few = jnp.where(active > len(state.done) // 2, active // LEFT, 0)
     return _packed(jax.lax.while_loop(lambda state: (~state.done).sum() > few, step, state))
 
 
