@@ -57,9 +57,9 @@ def pack(factor: Float[Array, "q q"], blocks: Blocks) -> Theta:
 
 
 @functools.cache
-def symmetric_basis(blocks: Blocks) -> np.ndarray:
+def symmetric_basis(blocks: Blocks, dtype: Any = float) -> np.ndarray:
     """Return d Psi / d psi, shape (k, q, q): psi lists the lower triangles of Psi as theta lists Lambda's."""
-    half = basis(blocks)
+    half = basis(blocks, dtype)
     return np.maximum(half, half.swapaxes(1, 2))
 
 

@@ -57,7 +57,7 @@ class Information(NamedTuple):
 
 def curvature(theta: Theta, stats: SuffStats) -> Curvature:
     """Differentiate log|V| and [X y]'V^-1[X y] twice in the conditioned Psi, at sigma = 1."""
-    directions = [symmetric_basis(b).astype(stats.C.dtype) for b in stats.blocks]
+    directions = [symmetric_basis(b, stats.C.dtype) for b in stats.blocks]
     return stats.structure.curvature(conditioned_factors(theta, stats), directions, stats.C)
 
 

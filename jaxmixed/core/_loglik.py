@@ -116,7 +116,7 @@ def _factors(relative: Float[Array, " k"], stats: SuffStats):
     factors, first = [], 0
     for T, b in zip(stats.T, stats.blocks, strict=True):
         xp, k = namespace(relative, T), n_theta(b)
-        Psi = xp.tensordot(relative[first : first + k], symmetric_basis(b).astype(relative.dtype), 1)
+        Psi = xp.tensordot(relative[first : first + k], symmetric_basis(b, relative.dtype), 1)
         first += k
         if xp is np:
             factors.append(T @ _root(Psi))

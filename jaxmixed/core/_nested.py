@@ -23,7 +23,7 @@ from jaxtyping import Float, Int
 from ._nested_posterior import NestedPosterior
 from ._node import static
 from ._patterns import pad_rows
-from ._structure import Between, Factors, Levels, Reduced, Structure, between, between_alike, eliminate
+from ._structure import Between, Factors, Levels, Reduced, Structure, between, eliminate
 from ._types import Array, namespace, pad, segment_sum
 
 
@@ -127,9 +127,8 @@ def _between_all(rows, order, counts) -> tuple[Between, ...]:
     """Return the strata of an analysis of variance, each column compared with the same one around it."""
     xp, alone, noise, by_term = namespace(*rows), [], None, {}
     for level, row in enumerate(rows):
-        a, b = xp.diagonal(row, axis1=1, axis2=2), row[:, :, -1]
-        products = b[:, :, None] * b[:, None, :]
-        alone.append(between(a, b) if counts is None else between_alike(a, products, counts[level]))
+        a, alike = xp.diagonal(row, axis1=1, axis2=2), None if counts is None else counts[level]
+        alone.append(between(a, row[:, :, -1], alike))
     for t, own, around in zip_longest(order, alone, alone[1:]):
         q = len(own.squares)
         if around is not None:

@@ -222,9 +222,15 @@ def side_by_side(fixed: Products, own: Products) -> Products:
     return tuple(joined)
 
 
-def between(a: Float[Array, "J q"], b: Float[Array, "J q"]) -> Between:
-    """Return what levels explain, those without rows left out, given products of z with itself and with y."""
-    return between_alike(a, b[:, :, None] * b[:, None, :], namespace(a, b).ones_like(b[:, 0]))
+def between(
+    a: Float[Array, "J q"], b: Float[Array, "J q"], counts: Float[Array, " J"] | None = None
+) -> Between:
+    """Return what levels explain, those without rows left out, given products of z with itself and with y.
+
+    A row of b may stand for several levels, if counts says how many and its square is the sum of theirs.
+    """
+    counts = namespace(a, b).ones_like(b[:, 0]) if counts is None else counts
+    return between_alike(a, b[:, :, None] * b[:, None, :], counts)
 
 
 def between_alike(
