@@ -15,13 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from ._between import Between, between
 from ._couplings import Couplings
 from ._crossed_curvature import crossed_curvature
 from ._crossed_posterior import CrossedPosterior
 from ._dense import eliminate_dense, logdet_gram, symmetric
 from ._node import static
 from ._patterns import pad_rows
-from ._structure import Between, Curvature, Directions, Factors, Levels, Reduced, Shifted, between, eliminate
+from ._structure import Curvature, Directions, Factors, Levels, Reduced, Shifted, eliminate
 from ._types import Array, namespace
 
 Sizes = tuple[tuple[int, int], ...]

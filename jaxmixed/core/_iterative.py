@@ -14,6 +14,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Float, Int
 
+from ._between import Between, between
 from ._crossed import Crossed
 from ._host import on_host
 from ._iterative_curvature import iterative_curvature
@@ -22,7 +23,7 @@ from ._krylov import Columns, Krylov, solve
 from ._node import static
 from ._probes import Probes, gram, logarithms, probes, signs
 from ._scaled_schur import Crossings, ScaledSchur, scaled_schur
-from ._structure import Between, Curvature, Directions, Factors, Levels, Reduced, Shifted, between
+from ._structure import Curvature, Directions, Factors, Levels, Reduced, Shifted
 from ._types import Array
 
 

@@ -20,10 +20,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from ._between import Between, between
 from ._nested_posterior import NestedPosterior
 from ._node import static
 from ._patterns import pad_rows
-from ._structure import Between, Factors, Levels, Reduced, Structure, between, eliminate
+from ._structure import Factors, Levels, Reduced, Structure, eliminate
 from ._types import Array, namespace, pad, segment_sum
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from jaxtyping import Float
 
+from ._between import Between, between, between_alike
 from ._patterns import pad_rows
 from ._structure import (
-    Between,
     Curvature,
     Directions,
     Factors,
@@ -23,8 +23,6 @@ from ._structure import (
     Reduced,
     RowTerm,
     Structure,
-    between,
-    between_alike,
     both_ways,
     eliminate,
 )

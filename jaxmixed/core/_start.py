@@ -12,9 +12,9 @@ analysis of variance; it costs next to nothing and halves the number of Newton s
 import numpy as np
 from jaxtyping import Float
 
+from ._between import Between
 from ._covariance import Blocks, pack_all
 from ._small import UNROLLED
-from ._structure import Between
 from ._suffstats import SuffStats
 from ._types import Array, Scalar, Theta, namespace
 
