@@ -1,5 +1,6 @@
 import os
 import sys
+from pathlib import Path
 
 # Before JAX is imported by any test: one CPU device, and no window for pictures.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -29,6 +30,20 @@ def x64():
 
     with jax.enable_x64(True):
         yield
+
+
+MAPPINGS = 65_530 // 3  # of memory; Linux grants a process 65,530, and XLA ends it where there is no more
+
+
+@pytest.fixture(autouse=True, scope="module")
+def programs_do_not_pile_up():
+    """Let go of compiled programs when there are many: JAX keeps all that a process ever compiled."""
+    yield
+    maps = Path("/proc/self/maps")
+    if (jax := sys.modules.get("jax")) and maps.exists():
+        with maps.open() as lines:
+            if sum(1 for _ in lines) > MAPPINGS:
+                jax.clear_caches()
 
 
 @pytest.fixture(autouse=True)

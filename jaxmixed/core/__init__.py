@@ -51,7 +51,7 @@ from ._influence import (
     smallest_set as smallest_set,
 )
 from ._iterative import AnyCrossed as AnyCrossed, IterativeCrossed as IterativeCrossed
-from ._lanes import numbers_in as numbers_in, quick as quick
+from ._lanes import numbers_in as numbers_in
 from ._leave_out import (
     Refit as Refit,
     deletions as deletions,

@@ -18,9 +18,10 @@ from ._descent import choose
 from ._fit import NEWTON_LIMIT, _vanishing, by_information, fit, value_gradient_hessian
 from ._lane_derivatives import evaluate as evaluate_lanes, lane_stats
 from ._lane_theta import unconditioned_lanes
-from ._lanes import numbers_in, quick
+from ._lanes import numbers_in
 from ._newton import MAX_ITERATIONS, Evaluation, State, advance, begin
 from ._one_factor import OneFactor, Patterns
+from ._programs import QUICK, Program
 from ._recipe import Make
 from ._rotations import moves, n_moves
 from ._start import default_start
@@ -58,7 +59,7 @@ def program(
 
         return jax.lax.map(lambda one: _unless_done(block, *one), (own, states))
 
-    return jax.jit(blocks, compiler_options=quick())
+    return Program(blocks, QUICK)
 
 
 class Task(NamedTuple):

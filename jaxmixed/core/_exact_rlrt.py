@@ -14,7 +14,6 @@ that of m levels with equal A_j all but at most p keep it as their eigenvalue: a
 same for any number of levels.
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -25,6 +24,7 @@ from jaxtyping import Float
 from ._criterion import criterion
 from ._one_factor import OneFactor
 from ._patterns import same_rows
+from ._programs import QUICKEST, Program
 from ._suffstats import SuffStats
 from ._types import Array, Scalar, Theta
 
@@ -156,15 +156,7 @@ def simulate_null(key: jax.Array, spectrum: Spectrum, n: int) -> Float[np.ndarra
     shared = np.flatnonzero(spectrum.counts > 1)
     index = np.arange(-(-n // batch) * batch)  # whole batches: a part of one would be compiled by itself
     arrays = jax.tree.map(jnp.asarray, (index, spectrum, shared, grid))
-    return np.asarray(_compiled()(key, *arrays, batch=batch))[:n]
-
-
-@functools.cache
-def _compiled():
-    # Compiling takes a hundred times as long as running it, and optimising is most of that.
-    quick = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 0}
-    options = quick if jax.default_backend() == "cpu" else None
-    return jax.jit(_draws, static_argnames="batch", compiler_options=options)
+    return np.asarray(_compiled(key, *arrays, batch=batch))[:n]
 
 
 def _draws(key, index, spectrum, shared, grid, *, batch):
@@ -178,6 +170,9 @@ def _draws(key, index, spectrum, shared, grid, *, batch):
         return supremum(squares.at[shared].add(extra[:-1]), extra[-1], spectrum, grid)
 
     return jax.lax.map(draw, index, batch_size=batch)
+
+
+_compiled = Program(_draws, QUICKEST, static=["batch"])
 
 
 def supremum(chi2: Float[Array, " s"], rest: Scalar, spectrum: Spectrum, grid: Float[Array, " g"]) -> Scalar:

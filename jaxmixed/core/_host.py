@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._programs import Program
 from ._types import namespace
 
 P = ParamSpec("P")
@@ -19,7 +20,7 @@ def on_host(function: Callable[P, T]) -> Callable[P, T]:
 
     Where the two are mixed, all become JAX's.
     """
-    compiled = jax.jit(function)
+    compiled = Program(function)
 
     @functools.wraps(function)
     def either(*args: P.args, **kwargs: P.kwargs) -> T:

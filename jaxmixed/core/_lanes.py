@@ -21,8 +21,6 @@ S = TypeVar("S")
 IN_CACHE, ON_DEVICE = 2**14, 2**25  # numbers in the arrays of all lanes
 NARROWEST, WIDEST, WIDEST_ON_DEVICE = 8, 256, 2**17  # lanes of a block
 BLOCKS = 4  # of a call, one after the other, so that calling costs little beside them
-# Many small kernels: XLA's newer emitters take twice as long to compile them, and run no faster.
-QUICK = {"xla_cpu_use_fusion_emitters": False}
 
 
 def width(numbers: int) -> int:
@@ -45,11 +43,6 @@ def blocks_of_a_call() -> int:
 def power_of_two(number: int) -> int:
     """Return the largest power of two that is not above a number, one at least."""
     return 1 << (max(number, 1).bit_length() - 1)
-
-
-def quick() -> dict[str, Any] | None:
-    """Return compiler options that make XLA compile small kernels fastest."""
-    return QUICK if jax.default_backend() == "cpu" else None
 
 
 def on_threads(work: Callable[[S], T], pieces: Sequence[S], workers: int | None = None) -> list[T]:

@@ -1,7 +1,5 @@
 """The compiled programs behind a fit, run in float64 whatever the caller's configuration."""
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,13 +9,10 @@ import numpy as np
 from jaxmixed import core
 
 from ..core._covariance import n_theta
-from ..core._lanes import QUICK
+from ..core._programs import QUICK, QUICKEST, Program
 from ._errors import DataError
 
-# A fit is many small kernels, and compiling them takes thousands of times as long as running them once.
-# Beyond what is quick for many fits, LLVM's optimiser takes half of the time that is left, and pays only
-# where there are long loops.
-QUICKEST = QUICK | {"xla_backend_optimization_level": 0}
+OPTIONS = {True: QUICKEST, False: QUICK}
 AT_ONCE = 20_000_000  # numbers in the statistics of all the lanes that run side by side
 SMALL = 10_000  # numbers in the statistics, up to which loops are short
 
@@ -32,15 +27,9 @@ def fit_and_read(stats: core.SuffStats, reml: bool) -> tuple[core.Fit, core.Esti
     small = core.numbers_in(stats) <= SMALL
     reads = small and not isinstance(stats.structure, core.AnyCrossed)
     with jax.enable_x64(True):
-        packed = np.asarray(_compiled(small)(stats, reml=reml, reads=reads))
+        packed = np.asarray(_compiled[small](stats, reml=reml, reads=reads))
     fit, rest = _unpacked(packed, sum(map(n_theta, stats.blocks)))
     return fit, _estimates(rest, stats.p) if reads else None
-
-
-@functools.cache
-def _compiled(small: bool) -> Callable[..., jax.Array]:
-    options = (QUICKEST if small else QUICK) if jax.default_backend() == "cpu" else None
-    return jax.jit(_packed, static_argnames=("reml", "reads"), compiler_options=options)
 
 
 def _packed(stats: core.SuffStats, reml: bool, reads: bool) -> jax.Array:
@@ -48,6 +37,10 @@ def _packed(stats: core.SuffStats, reml: bool, reads: bool) -> jax.Array:
     fit = core.fit(stats, reml)
     parts = [*fit, *(core.estimates(fit.theta, stats, reml) if reads else ())]
     return jnp.concatenate([jnp.ravel(part).astype(stats.C.dtype) for part in parts])
+
+
+# By whether the statistics are small, and loops short.
+_compiled = {small: Program(_packed, OPTIONS[small], ["reml", "reads"]) for small in (True, False)}
 
 
 def _unpacked(packed: np.ndarray, k: int) -> tuple[core.Fit, np.ndarray]:
@@ -69,13 +62,10 @@ def curvature(theta: np.ndarray, stats: core.SuffStats) -> core.Curvature:
     if not isinstance(stats.structure, core.Nested | core.NestedPatterns):
         return core.curvature(theta, stats)
     with jax.enable_x64(True):
-        return jax.tree.map(np.asarray, _compiled_curvature()(theta, stats))
+        return jax.tree.map(np.asarray, _compiled_curvature(theta, stats))
 
 
-@functools.cache
-def _compiled_curvature() -> Callable[..., core.Curvature]:
-    options = QUICKEST if jax.default_backend() == "cpu" else None
-    return jax.jit(core.curvature, compiler_options=options)
+_compiled_curvature = Program(core.curvature, QUICKEST)
 
 
 def profile_points(
@@ -84,19 +74,20 @@ def profile_points(
     """Find many points of profiles, lanes of one program: as many at once as memory allows."""
     size = core.numbers_in(stats)
     with jax.enable_x64(True):
-        program = _compiled_profile(min(len(targets), max(1, AT_ONCE // size)))
-        return jax.tree.map(np.asarray, program(held, targets, lowest, stats))
+        batch = min(len(targets), max(1, AT_ONCE // size))
+        return jax.tree.map(np.asarray, _compiled_points(held, targets, lowest, stats, batch=batch))
 
 
-@functools.cache
-def _compiled_profile(batch: int) -> Callable[..., core.Point]:
-    def points(held, targets, lowest, stats):
-        def point(lane):
-            return core.profile_point(lane[0], lane[1], lowest, stats)
+def _points(
+    held: core.Constraint, targets: np.ndarray, lowest: float, stats: core.SuffStats, batch: int
+) -> core.Point:
+    def point(lane):
+        return core.profile_point(lane[0], lane[1], lowest, stats)
 
-        return jax.lax.map(point, (held, targets), batch_size=batch)
+    return jax.lax.map(point, (held, targets), batch_size=batch)
 
-    return jax.jit(points, compiler_options=QUICKEST if jax.default_backend() == "cpu" else None)
+
+_compiled_points = Program(_points, QUICKEST, ["batch"])
 
 
 def simulate(
@@ -105,15 +96,24 @@ def simulate(
     """Draw n responses, shape (n, rows), from a seed or a JAX key."""
     with jax.enable_x64(True):
         key = as_key(key)
-        return np.asarray(_compiled_draws()(key, jnp.arange(n), design, theta, beta, sigma))
+        return np.asarray(_compiled_draws(key, jnp.arange(n), design, theta, beta, sigma))
 
 
-@functools.cache
-def _compiled_draws() -> Callable[..., jax.Array]:
-    def draw(key, index, design, theta, beta, sigma):
-        return core.simulate(jax.random.fold_in(key, index), design, theta, beta, sigma)
+def _draws(
+    key: jax.Array,
+    index: jax.Array,
+    design: core.Design,
+    theta: np.ndarray,
+    beta: np.ndarray,
+    sigma: float,
+) -> jax.Array:
+    def draw(i):
+        return core.simulate(jax.random.fold_in(key, i), design, theta, beta, sigma)
 
-    return jax.jit(jax.vmap(draw, in_axes=(None, 0, None, None, None, None)))
+    return jax.vmap(draw)(index)
+
+
+_compiled_draws = Program(_draws)
 
 
 def as_key(key: Any) -> jax.Array:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -12,12 +10,14 @@ import numpy as np
 from jaxmixed import core
 
 from ..core._patterns import bucket
-from ._estimate import AT_ONCE, QUICK, QUICKEST
+from ..core._programs import QUICK, QUICKEST, Program
+from ._estimate import AT_ONCE
 
 if TYPE_CHECKING:
     from ._fitted import FittedModel
 
 LONG = 3_000_000  # numbers in the statistics of all lanes, beyond which optimised loops repay compilation
+OPTIONS = {False: QUICKEST, True: QUICK}
 COPIES = 10  # of the statistics of a lane, alive at once while fitting
 DEFICIENT = "the fixed effects cannot all be estimated without this group"
 
@@ -55,13 +55,13 @@ def _in_lanes(deletion: Any, stats: core.SuffStats, theta: np.ndarray, reml: boo
     lanes = np.minimum(np.arange(-(-J // batch) * batch), J - 1)
     padded = jax.tree.map(lambda a: a[lanes], deletion)
     with jax.enable_x64(True):
-        found = _compiled_lanes(batch, J * size > LONG)(padded, stats, theta, reml=reml)
+        found = _compiled_lanes[J * size > LONG](padded, stats, theta, reml=reml, batch=batch)
         return jax.tree.map(lambda a: np.array(a)[:J], found)
 
 
 def _one_by_one(fit: FittedModel, factor: int) -> tuple[core.Refit, np.ndarray]:
     term, refits, lost = fit.frame.design.terms[factor], [], []
-    program = _compiled_single(term.n_levels * core.numbers_in(fit._all_levels) > LONG)
+    program = _compiled_single[term.n_levels * core.numbers_in(fit._all_levels) > LONG]
     for level in range(term.n_levels):
         kept = np.asarray(term.codes != level, fit.y.dtype)
         stats = core.row_weighted(fit._conditioned, fit.y, fit._all_levels, kept)
@@ -71,21 +71,13 @@ def _one_by_one(fit: FittedModel, factor: int) -> tuple[core.Refit, np.ndarray]:
     return jax.tree.map(lambda *a: np.stack(a), *refits), np.array(lost)
 
 
-@functools.cache
-def _compiled_lanes(batch: int, optimised: bool) -> Callable[..., core.Refit]:
-    def every(deletion, stats, theta, reml):
-        def one(level):
-            return core.refit(core.without(level, stats), theta, reml)
+def _each(deletion: Any, stats: core.SuffStats, theta: np.ndarray, reml: bool, batch: int) -> core.Refit:
+    def one(level):
+        return core.refit(core.without(level, stats), theta, reml)
 
-        return jax.lax.map(one, deletion, batch_size=batch)
-
-    return jax.jit(every, static_argnames="reml", compiler_options=_options(optimised))
+    return jax.lax.map(one, deletion, batch_size=batch)
 
 
-@functools.cache
-def _compiled_single(optimised: bool) -> Callable[..., core.Refit]:
-    return jax.jit(core.refit, static_argnames="reml", compiler_options=_options(optimised))
-
-
-def _options(optimised: bool) -> dict[str, Any] | None:
-    return (QUICK if optimised else QUICKEST) if jax.default_backend() == "cpu" else None
+# By whether loops are long.
+_compiled_lanes = {long: Program(_each, OPTIONS[long], ["reml", "batch"]) for long in OPTIONS}
+_compiled_single = {long: Program(core.refit, OPTIONS[long], ["reml"]) for long in OPTIONS}

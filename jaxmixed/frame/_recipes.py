@@ -17,13 +17,15 @@ from jax.sharding import Mesh
 
 from jaxmixed import core
 
+from ..core._programs import QUICKEST, Program
 from ._batches import BY_RESPONSE, axes_of
-from ._estimate import QUICKEST
 
 AT_ONCE = 2**24  # numbers in the statistics of the replicates between two looks at the progress
 LEAST, MOST = 64, 2**14  # of these replicates
 OFF_ZERO = 0.1  # in place of a zero in a start, where the criterion has no slope
 KEPT = 32  # functions that make statistics: those of rows hold the rows
+
+_sampler = Program(core.sampler, QUICKEST)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +91,7 @@ def parametric(theta: np.ndarray, beta: np.ndarray, sigma: float, rows: Rows) ->
     if isinstance(structure, core.AnyCrossed):
         return Recipe(_simulated(rows), (theta, beta, sigma), BY_RESPONSE, len(rows.design.y))
     families = core.families_of(structure, p) if isinstance(structure, core.NestedPatterns) else None
-    sampler = _compiled_sampler()(theta, beta, sigma, rows.stats, families)
+    sampler = _sampler(theta, beta, sigma, rows.stats, families)
     return Recipe(core.draw, sampler, BY_RESPONSE)
 
 
@@ -109,11 +111,6 @@ def by_rows(response: Callable[[Any, Any], Any], rows: Rows) -> Callable[[Any, A
 def _simulated(rows: Rows) -> Callable[[Any, Any], core.SuffStats]:
     """Return the same function for the same rows, so that it is compiled once."""
     return by_rows(lambda key, model: core.simulate(key, rows.design, *model), rows)
-
-
-@functools.cache
-def _compiled_sampler() -> Callable[..., core.Sampler]:
-    return jax.jit(core.sampler, compiler_options=QUICKEST if jax.default_backend() == "cpu" else None)
 
 
 @functools.lru_cache(KEPT)

@@ -18,9 +18,10 @@ from scipy.special import stdtrit
 
 from jaxmixed import core
 
+from ..core._programs import QUICKEST, Program
 from ._check import check_alpha, check_choice
 from ._errors import DataError
-from ._estimate import QUICKEST, curvature, estimate
+from ._estimate import curvature, estimate
 from ._influence import FEWEST
 from ._references import reference
 
@@ -123,9 +124,8 @@ def _influences(fit: FittedModel, by: By, position: int, sign: float, quantile: 
     def both(theta):
         return [influence(quantity, design, theta, fit.reml) for quantity in (positive, margin)]
 
-    options = QUICKEST if jax.default_backend() == "cpu" else None
     with jax.enable_x64(True):
-        return jax.tree.map(np.asarray, jax.jit(both, compiler_options=options)(fit.theta))
+        return jax.tree.map(np.asarray, Program(both, QUICKEST)(fit.theta))
 
 
 def _without(fit: FittedModel, dropped: np.ndarray, position: int) -> tuple[float, float]:
