@@ -87,7 +87,7 @@ def test_floors_are_there_or_missed_aloud():
     fit = jm.lmer("Reaction ~ Days + (Days | Subject)", jm.datasets.load("sleepstudy"))
     few, many = _floors.of_replicates(fit, 10), _floors.of_replicates(fit, 20)
     one = _floors.of_evaluations(fit, 1)
-    assert 0 < 30 * one["flops"] <= few["flops"] < many["flops"] < 200 * one["flops"]
+    assert 0 < 10 * one["flops"] <= few["flops"] < many["flops"] < 200 * one["flops"]
     row = Row(WORKLOADS[0], "jaxmixed", floor={"error": "out of memory"})
     assert any("no floor, out of memory" in note for note in floors([row]).notes)
 

@@ -43,9 +43,7 @@ def _fastest(task: Callable[[], object]) -> float:
 def of_replicates(fit: jm.LmerResult, n: int) -> dict[str, float]:
     """Return the floor of fitting n parametric replicates, from what each of them evaluates."""
     with jax.enable_x64(True):
-        found, _ = _replicates._recipe(fit, "parametric").fit(
-            jax.random.key(1), 0, n, fit.theta, fit.reml, core.nothing
-        )
+        found, _ = _replicates._recipe(fit, "parametric").fit(jax.random.key(1), 0, n, fit.reml, core.nothing)
     return of_evaluations(fit, float(found.steps.sum()))
 
 

@@ -132,7 +132,7 @@ def _rounds(batched, states, shared, theta, reml: bool) -> jax.Array:
 
     def start(own: SuffStats) -> Theta:
         stats = eqx.combine(own, shared)
-        return default_start(stats) if theta is None else conditioned(theta, stats)
+        return default_start(stats, reml) if theta is None else conditioned(theta, stats)
 
     def begun() -> State:
         fresh = begin(_over_lanes(start)(batched), all_entries.size)

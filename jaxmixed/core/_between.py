@@ -1,4 +1,13 @@
-"""What the levels of a factor explain of the response: the squares of an analysis of variance."""
+"""What the levels of a factor explain of the response: the strata of an analysis of variance.
+
+With a_j, b_j and h_j the products of z_j with itself, with the response u and with the columns of Q, one
+column of z at a time,
+
+    E sum_j b_j^2 / a_j = levels sigma^2 + rows sigma_z^2,   levels = J - sum_j |h_j|^2 / a_j,
+
+if the other random effects are left out. u has no part in Q, which takes so much of what levels could
+explain. Where the design is balanced, rows = n - sum_j |h_j|^2, and elsewhere it is nearly that.
+"""
 
 from typing import NamedTuple
 
@@ -13,10 +22,9 @@ class Between(NamedTuple):
     Attributes
     ----------
     squares
-        sum_j b_j^2 / a_j with a_j = z_j'Wz_j and b_j = z_j'Wy_j, shape (q,), less that of the factor
-        around.
-    levels
-        Number of levels with a_j > 0, shape (q,), less that of the factor around.
+        sum_j b_j^2 / a_j, shape (q,), less that of the factor around.
+    levels, rows
+        How often sigma^2 and the variance of the column are expected in squares, shape (q,).
     products
         sum_j b_j b_j', shape (q, q).
     noise
@@ -26,26 +34,44 @@ class Between(NamedTuple):
 
     squares: Float[Array, " q"]
     levels: Float[Array, " q"]
+    rows: Float[Array, " q"]
     products: Float[Array, "q q"]
     noise: Float[Array, " q"] | None = None
 
 
 def between(
-    a: Float[Array, "J q"], b: Float[Array, "J q"], counts: Float[Array, " J"] | None = None
+    a: Float[Array, "J q"], B: Float[Array, "J q c"], counts: Float[Array, " J"], reml: bool
 ) -> Between:
-    """Return what levels explain, those without rows left out, given products of z with itself and with y.
+    """Return what levels explain, those without rows left out, given products of z with itself and [Q u].
 
-    A row of b may stand for several levels, if counts says how many and its square is the sum of theirs.
+    Parameters
+    ----------
+    a, B
+        Products of each column of z with itself, and of z with [Q u], the response last.
+    counts
+        How many levels each row of B stands for; its squares are the sums of theirs.
+    reml
+        Whether Q takes its part, as in unbiased estimates; else nothing is taken, as in maximum likelihood.
     """
-    counts = namespace(a, b).ones_like(b[:, 0]) if counts is None else counts
-    return between_alike(a, b[:, :, None] * b[:, None, :], counts)
+    b, h = B[:, :, -1], B[:, :, :-1]
+    return between_alike(a, b[:, :, None] * b[:, None, :], (h**2).sum(-1), counts, reml)
 
 
 def between_alike(
-    a: Float[Array, "U q"], products: Float[Array, "U q q"], counts: Float[Array, " U"]
+    a: Float[Array, "U q"],
+    products: Float[Array, "U q q"],
+    taken: Float[Array, "U q"],
+    counts: Float[Array, " U"],
+    reml: bool,
 ) -> Between:
-    """Do so given how many levels are alike, and the sums of their b b'."""
+    """Do so given how many levels are alike, and the sums of their b b' and |h|^2."""
     xp = namespace(a, products)
     seen, b2 = a > 0, xp.diagonal(products, axis1=1, axis2=2)
-    squares = xp.where(seen, b2 / xp.where(seen, a, 1.0), 0.0).sum(0)
-    return Between(squares, (seen * counts[:, None]).sum(0), products.sum(0))
+
+    def relative(squares: Float[Array, "U q"]) -> Float[Array, " q"]:
+        return xp.where(seen, squares / xp.where(seen, a, 1.0), 0.0).sum(0)
+
+    levels, rows = counts @ seen, counts @ a
+    if reml:
+        levels, rows = levels - relative(taken), rows - taken.sum(0)
+    return Between(relative(b2), levels, rows, products.sum(0))

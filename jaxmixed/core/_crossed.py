@@ -60,13 +60,14 @@ class Crossed(Levels):
     sizes: Sizes = static()  # (levels, columns) of each of the others
     order: tuple[int, ...] = static()  # terms of the design, the eliminated one first
 
-    def between(self) -> tuple[Between, ...]:
+    def between(self, reml: bool) -> tuple[Between, ...]:
         xp = namespace(self.A, self.B)
         a = self._by_term(
             xp.diagonal(self.A, axis1=1, axis2=2),
             [piece.reshape(J, q) for piece, (J, q) in self._pieces(xp.diagonal(self.A_others))],
         )
-        return tuple(between(a_t, B[:, :, -1]) for a_t, B in zip(a, self.responses(), strict=True))
+        pairs = zip(a, self.responses(), strict=True)
+        return tuple(between(a_t, B, xp.ones_like(a_t[:, 0]), reml) for a_t, B in pairs)
 
     @property
     def lengths(self) -> tuple[int, ...]:

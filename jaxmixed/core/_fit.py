@@ -103,7 +103,7 @@ def fit(stats: SuffStats, reml: bool = True, theta: Theta | None = None) -> Fit:
     """
     stats = jax.tree.map(jnp.asarray, stats)
     constant = jax.tree.map(jax.lax.stop_gradient, stats)
-    start = default_start(constant) if theta is None else conditioned(jnp.asarray(theta), constant)
+    start = default_start(constant, reml) if theta is None else conditioned(jnp.asarray(theta), constant)
     found = _minimise(constant, reml, varying_like(jax.lax.stop_gradient(start), constant))
     x = minimum(found.x, stats, reml)
     value = minimal_value(found.value, x, stats, reml)

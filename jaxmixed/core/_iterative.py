@@ -24,7 +24,7 @@ from ._node import static
 from ._probes import Probes, gram, logarithms, probes, signs
 from ._scaled_schur import Crossings, ScaledSchur, scaled_schur
 from ._structure import Curvature, Directions, Factors, Levels, Reduced, Shifted
-from ._types import Array
+from ._types import Array, namespace
 
 
 class Solved(NamedTuple):
@@ -64,10 +64,11 @@ class IterativeCrossed(Levels):
     order: tuple[int, ...] = static()  # terms of the design, the eliminated one first
     n_probes: int = static()
 
-    @on_host
-    def between(self) -> tuple[Between, ...]:
+    def between(self, reml: bool) -> tuple[Between, ...]:
+        xp = namespace(self.B)
+
         def one(A, B):
-            return between(jnp.diagonal(A, axis1=1, axis2=2), B[:, :, -1])
+            return between(xp.diagonal(A, axis1=1, axis2=2), B, xp.ones_like(B[:, 0, 0]), reml)
 
         others = zip(self.crossings.A_others, self.B_others, strict=True)
         return self.by_term(one(self.crossings.A, self.B), [one(*pair) for pair in others])

@@ -14,7 +14,7 @@ pattern, whose products may be replaced by any others with the same cross produc
 their QR decomposition.
 """
 
-from itertools import pairwise, zip_longest
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -48,8 +48,8 @@ class Nested(Levels):
     parents: tuple[Int[Array, " slots"] | None, ...]
     order: tuple[int, ...] = static()
 
-    def between(self) -> tuple[Between, ...]:
-        return _between_all(self.rows, self.order, None)
+    def between(self, reml: bool) -> tuple[Between, ...]:
+        return _between_all(self.rows, self.parents, self.order, reml)
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -84,8 +84,9 @@ class NestedPatterns(Structure):
     rows: tuple[Float[Array, "slots q w"], ...]
     order: tuple[int, ...] = static()
 
-    def between(self) -> tuple[Between, ...]:
-        return _between_all(self.rows, self.order, self.counts)
+    def between(self, reml: bool) -> tuple[Between, ...]:
+        parents = (None,) * (len(self.rows) - 1)
+        return _between_all(self.rows, parents, self.order, reml, self.counts)
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -124,25 +125,50 @@ def to_parents(values, parent, size: int):
     return segment_sum(values, parent, size)
 
 
-def _between_all(rows, order, counts) -> tuple[Between, ...]:
+def _between_all(rows, parents, order, reml: bool, counts=None) -> tuple[Between, ...]:
     """Return the strata of an analysis of variance, each column compared with the same one around it."""
-    xp, alone, noise, by_term = namespace(*rows), [], None, {}
-    for level, row in enumerate(rows):
-        a, alike = xp.diagonal(row, axis1=1, axis2=2), None if counts is None else counts[level]
-        alone.append(between(a, row[:, :, -1], alike))
-    for t, own, around in zip_longest(order, alone, alone[1:]):
-        q = len(own.squares)
-        if around is not None:
-            squares, levels = (_first(q, columns) for columns in around[:2])
-            own = own._replace(squares=own.squares - squares, levels=own.levels - levels)
-        by_term[t] = own._replace(noise=None if noise is None else _first(q, noise))
+    xp, noise, by_term = namespace(*rows), None, {}
+    c = rows[-1].shape[2] - rows[-1].shape[1]
+    a = [xp.diagonal(row, axis1=1, axis2=2) for row in rows]
+    counts = [xp.ones_like(each[:, 0]) for each in a] if counts is None else counts
+    strata = [between(*each, reml) for each in zip(a, [row[:, :, -c:] for row in rows], counts, strict=True)]
+    for level, t in enumerate(order):
+        own = strata[level]
+        if level + 1 < len(rows):
+            within = _Family(a[level], counts[level], parents[level], a[level + 1], counts[level + 1])
+            own = _beyond(own, strata[level + 1], within)
+        by_term[t] = own._replace(noise=None if noise is None else _first(len(own.squares), noise))
         noise = own.squares / xp.maximum(own.levels, 1)
     return tuple(by_term[t] for t in sorted(by_term))
 
 
-def _first(q: int, columns: Float[Array, " r"]) -> Float[Array, " q"]:
+class _Family(NamedTuple):
+    """Sizes a and counts of the levels of a factor, its parents, and sizes and counts of these."""
+
+    a: Float[Array, "J q"]
+    counts: Float[Array, " J"]
+    parents: Int[Array, " J"] | None
+    around: Float[Array, "I r"]
+    counts_around: Float[Array, " I"]
+
+
+def _beyond(own: Between, outer: Between, family: _Family) -> Between:
+    """Return what a factor explains beyond the one around it.
+
+    Its rows are n - sum_i sum_j a_ij^2 / a_i, of levels j in i, in proportion to the levels that Q leaves.
+    """
+    xp, q = namespace(family.a), len(own.squares)
+    around = _first(q, family.around)
+    shared = to_parents(family.a**2, family.parents, len(around)) / xp.where(around > 0, around, 1.0)
+    rows = family.counts @ family.a - family.counts_around @ xp.where(around > 0, shared, 0.0)
+    every = family.counts @ (family.a > 0) - family.counts_around @ (around > 0)
+    squares, levels = own.squares - _first(q, outer.squares), own.levels - _first(q, outer.levels)
+    return own._replace(squares=squares, levels=levels, rows=rows * levels / xp.maximum(every, 1.0))
+
+
+def _first(q: int, columns: Float[Array, "*J r"]) -> Float[Array, "*J q"]:
     """Return the first q columns, zero where there are fewer."""
-    return pad(columns[:q], [(0, max(q - len(columns), 0))])
+    return pad(columns[..., :q], [*[(0, 0)] * (columns.ndim - 1), (0, max(q - columns.shape[-1], 0))])
 
 
 def _eliminate_all(rows, parents, order, factors: Factors, C, counts=None) -> Eliminated:

@@ -35,8 +35,9 @@ class OneFactor(Levels):
     A: Float[Array, "J q q"]
     B: Float[Array, "J q c"]
 
-    def between(self) -> tuple[Between, ...]:
-        return (between(_diagonals(self.A), self.B[:, :, -1]),)
+    def between(self, reml: bool) -> tuple[Between, ...]:
+        counts = namespace(self.A).ones(len(self.A), self.A.dtype)
+        return (between(_diagonals(self.A), self.B, counts, reml),)
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -95,8 +96,10 @@ class Patterns(Structure):
     A: Float[Array, "U q q"]
     G: Float[Array, "U q q c c"]
 
-    def between(self) -> tuple[Between, ...]:
-        return (between_alike(_diagonals(self.A), self.G[..., -1, -1], self.counts),)
+    def between(self, reml: bool) -> tuple[Between, ...]:
+        squares = namespace(self.G).einsum("uiicc->uic", self.G)
+        taken = squares[..., :-1].sum(-1)
+        return (between_alike(_diagonals(self.A), self.G[..., -1, -1], taken, self.counts, reml),)
 
     @property
     def lengths(self) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ def same_rows(
     """
     size = np.abs(products)
     mantissa, exponent = np.frexp(np.where(size < NEGLIGIBLE * size.max(), 0.0, products))
-    key = np.concatenate([np.round(mantissa * DIGITS).astype(np.int64), exponent], axis=1)
+    key = np.ldexp(np.round(mantissa * DIGITS), exponent) + 0.0  # 4 and what is all but 4; 0 and -0
     if (key == key[:1]).all():
         return np.zeros(1, np.int64), np.zeros(len(key), np.int64), np.array([len(key)])
     rows = np.ascontiguousarray(key).view(np.dtype((np.void, key.itemsize * key.shape[1])))[:, 0]

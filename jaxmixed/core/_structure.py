@@ -76,7 +76,7 @@ class Structure(Node):
     """Cross products of one arrangement of grouping factors with themselves and with [X y]."""
 
     @abc.abstractmethod
-    def between(self) -> tuple[Between, ...]:
+    def between(self, reml: bool) -> tuple[Between, ...]:
         """Return what each column of every factor's z explains, one `Between` a term."""
 
     @abc.abstractmethod

@@ -22,7 +22,6 @@ from ._batches import BY_RESPONSE, axes_of
 
 AT_ONCE = 2**24  # numbers in the statistics of the replicates between two looks at the progress
 LEAST, MOST = 64, 2**14  # of these replicates
-OFF_ZERO = 0.1  # in place of a zero in a start, where the criterion has no slope
 KEPT = 32  # functions that make statistics: those of rows hold the rows
 
 _sampler = Program(core.sampler, QUICKEST)
@@ -61,18 +60,16 @@ class Recipe:
         key: jax.Array,
         first: int,
         count: int,
-        theta: np.ndarray,
         reml: bool,
         read: Callable[..., Any],
         more: tuple[Any, ...] = (),
         mesh: Mesh | None = None,
     ) -> tuple[core.Fit, Any]:
-        """Make replicates first, ..., first + count - 1, fit them from theta, and read the fits."""
+        """Make replicates first, ..., first + count - 1, fit them, and read the fits."""
         common = key, self.ingredients
         recipe = core.Recipe(_by_number(self.make), common, self.like, self._differs, self.rows)
-        start = np.where(theta == 0, OFF_ZERO, theta)
         with jax.enable_x64(True):
-            return core.fit_made(recipe, np.arange(first, first + count), read, more, reml, start, mesh=mesh)
+            return core.fit_made(recipe, np.arange(first, first + count), read, more, reml, mesh=mesh)
 
 
 @dataclass(frozen=True, eq=False)

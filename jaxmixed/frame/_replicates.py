@@ -81,7 +81,7 @@ def replicate(
         recipe, key = fit._recipes[kind], as_key(key)
 
         def work(start: int, count: int) -> Fits:
-            asked = key, first + start, count, fit.theta, fit.reml
+            asked = key, first + start, count, fit.reml
             found, (beta, se, sdcor, criterion) = recipe.fit(*asked, _reader(fit.reml), mesh=mesh)
             return Fits(found.theta, beta, se, sdcor, criterion, found.result)
 

@@ -79,7 +79,7 @@ def _piece(job: Job, first: int, count: int, ddf: str) -> Trials:
     joint = [(test.matrix, test.values) for test in job.tests if len(test.matrix) > 1]
     L = np.concatenate([np.eye(p), *(test.matrix for test in single)])
     values = np.concatenate([np.zeros(p), *(test.values for test in single)])
-    asked = job.key, first, count, scenario._truth.theta, scenario.reml
+    asked = job.key, first, count, scenario.reml
     fits, found = recipe.fit(*asked, _tester(scenario.reml, ddf), (L, values, joint))
     own = iter(core.t_pvalue(found.statistic[:, p:], found.df[:, p:]).T)
     several = iter([core.f_pvalue(*test) for test in found.joint])

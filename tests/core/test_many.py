@@ -34,7 +34,7 @@ def test_responses_together_equal_responses_alone(structure, weighted):
                 np.testing.assert_allclose(core.criterion(theta, one, reml), expected, rtol=1e-10, atol=1e-9)
             for got, wanted in zip(core.estimates(theta, one), core.estimates(theta, alone), strict=True):
                 np.testing.assert_allclose(got, wanted, rtol=1e-8, atol=1e-9 * np.abs(wanted).max())
-            np.testing.assert_allclose(default_start(one), default_start(alone), rtol=1e-8)
+            np.testing.assert_allclose(default_start(one, True), default_start(alone, True), rtol=1e-8)
 
 
 def test_levels_stay_apart_unless_merged():
@@ -76,7 +76,7 @@ def test_levels_without_rows_change_nothing(structure):
             assert len(jax.tree.leaves(one)) >= 8
             theta = random_theta(designs[i % 6], 2)
             np.testing.assert_allclose(core.criterion(theta, one), core.criterion(theta, each[i]), rtol=1e-12)
-            np.testing.assert_allclose(default_start(one), default_start(each[i]), rtol=1e-12)
+            np.testing.assert_allclose(default_start(one, True), default_start(each[i], True), rtol=1e-12)
 
 
 def test_data_sets_of_similar_size_share_a_shape():

@@ -3,7 +3,9 @@
 import jax
 import numpy as np
 import pytest
+from catalog import case
 
+import jaxmixed as jm
 from jaxmixed import core
 from jaxmixed.core._start import default_start
 from jaxmixed.core._suffstats import unconditioned
@@ -22,8 +24,59 @@ def intercepts(codes):
     return core.RandomTerm(np.ones((len(codes), 1)), codes, codes.max() + 1, (1,))
 
 
-def started(stats):
-    return np.abs(unconditioned(default_start(stats), stats))
+def started(stats, reml=True):
+    return np.abs(unconditioned(default_start(stats, reml), stats))
+
+
+BALANCED = (
+    ("dyestuff", True),
+    ("sleep_intercept", True),
+    ("sleep_slope", True),
+    ("orthodont", True),  # sexes differ in number
+    ("oats_factorial", True),
+    ("cake_split_plot", True),  # recipes are compared between parts of a replicate
+    ("pastes", True),
+    ("penicillin", False),  # by maximum likelihood crossed factors have no closed form
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "reml"), [(name, reml) for name, both in BALANCED for reml in (True, False)[: 1 + both]]
+)
+def test_where_the_design_is_balanced_the_start_is_the_minimum(name, reml):
+    known = case(name)
+    fit = jm.lmer(known.formula, known.data(), reml=reml)
+    boundary = not reml and name == "orthodont"  # a correlation beyond those that a start may have
+    np.testing.assert_allclose(started(fit.stats, reml), np.abs(fit.theta), rtol=0.01 if boundary else 1e-9)
+    assert fit.optimum.steps == 1 + boundary
+
+
+def test_levels_that_the_fixed_effects_explain():
+    """Three treatments of ten groups each and a covariate that varies within: unbiased mean squares."""
+    group, x = np.repeat(np.arange(30), 4), np.tile(np.arange(4.0), 30)
+    arm = group // 10
+    rng = np.random.default_rng(0)
+    X = np.column_stack([arm == 0, arm == 1, arm == 2, x]).astype(float)
+    y = rng.normal(size=30)[group] + rng.normal(size=120)
+    stats = core.compress(core.Design(y, X, (intercepts(group),)))
+    within = y - X @ np.linalg.lstsq(X, y, rcond=None)[0]
+    means = np.bincount(group, within) / 4
+    residual = ((within - means[group]) ** 2).sum() / (120 - 30 - 1)
+    between = (4 * means**2).sum() / (30 - 3)
+    np.testing.assert_allclose(started(stats), np.sqrt((between - residual) / 4 / residual))
+
+
+def test_unequal_groups():
+    """E sum_j b_j^2 / n_j = (J - 1) sigma^2 + (n - sum_j n_j^2 / n) sigma_z^2 for the mean of all."""
+    group = np.repeat(np.arange(4), [2, 3, 5, 10])
+    y = np.random.default_rng(1).normal(size=20) + np.array([0.0, 2, 4, 1])[group]
+    n = np.bincount(group)
+    centred = y - y.mean()
+    squares = (np.bincount(group, centred) ** 2 / n).sum()
+    residual = (centred @ centred - squares) / (20 - 4)
+    variance = (squares - 3 * residual) / (20 - (n**2).sum() / 20)
+    stats = core.compress(core.Design(y, np.ones((20, 1)), (intercepts(group),)))
+    np.testing.assert_allclose(started(stats), np.sqrt(variance / residual))
 
 
 @pytest.mark.parametrize("correlation", [0.7, 0.0, -0.7])
@@ -32,7 +85,7 @@ def test_correlated_slopes(correlation):
     group, time = np.repeat(np.arange(2000), 6), np.tile(np.arange(6.0), 2000)
     slopes = core.RandomTerm(np.stack([np.ones(12000), time], 1), group, 2000, (2,))
     stats = drawn((slopes,), [1.0, 0.5 * correlation, 0.5 * np.sqrt(1 - correlation**2)], 12000)
-    start = unconditioned(default_start(stats), stats)
+    start = unconditioned(default_start(stats, True), stats)
     found = estimate(stats, True)
     np.testing.assert_allclose(start, found.theta, atol=0.03)
     assert found.steps <= 4
@@ -66,7 +119,7 @@ def test_blocks(blocks):
     z = np.tile(np.random.default_rng(0).normal(size=(8, q)), (300, 1))
     root = np.tril(np.full((q, q), 0.5)) + np.eye(q)
     theta = np.array([root[i, j] for i, j in zip(*positions(blocks), strict=True)])
-    start = default_start(drawn((core.RandomTerm(z, group, 300, blocks),), theta, 2400))
+    start = default_start(drawn((core.RandomTerm(z, group, 300, blocks),), theta, 2400), True)
     row, column = positions(blocks)
     assert np.isfinite(start).all() and (start[row == column] > 0).all()
     assert (start[row != column] != 0).all() == (max(blocks) <= 4)

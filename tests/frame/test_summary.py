@@ -10,7 +10,7 @@ import jaxmixed as jm
 
 def text(fit: jm.LmerResult) -> str:
     """Return the summary as it is printed, but for the number of steps, which may change."""
-    return re.sub(r"\d+ steps", "N steps", str(fit.summary()))
+    return re.sub(r"\d+ steps?", "N steps", str(fit.summary()))
 
 
 SLEEPSTUDY = """\
