@@ -15,6 +15,9 @@ from .._rows import FORMULA, TRUTH, rows
 from . import _floors, _scaled
 from ._base import BETA, FIRST, ROOT, SIGMA, SIZES, Engine
 
+# To hand over a small fit takes longer than to do it.
+jax.config.update("jax_cpu_enable_async_dispatch", False)
+
 
 class Package(Engine):
     distribution = "jaxmixed"

@@ -106,8 +106,12 @@ def condition_response(conditioned: Conditioned, y: Float[Array, "n *R"]) -> Res
     residual = y - Q @ first
     second = Q.T @ residual
     residual = residual - Q @ second
-    mean_square = xp.einsum("n...,n...->...", residual, residual) / conditioned.n
-    scale = xp.where(mean_square > 0, xp.sqrt(xp.where(mean_square > 0, mean_square, 1.0)), 1.0)
+    squares = residual @ residual if y.ndim == 1 else xp.einsum("nr,nr->r", residual, residual)
+    mean_square = squares / conditioned.n
+    if xp is np and y.ndim == 1:
+        scale = np.sqrt(mean_square) if mean_square > 0 else np.ones_like(mean_square)
+    else:
+        scale = xp.where(mean_square > 0, xp.sqrt(xp.where(mean_square > 0, mean_square, 1.0)), 1.0)
     return Response(residual / scale, first + second, scale)
 
 

@@ -11,7 +11,7 @@ from ._couplings_sparse import BLOCK, SparseCouplings, count_pairs
 from ._crossed import Crossed, Sizes
 from ._crossed_memory import most_pairs
 from ._design import RandomTerm
-from ._products import level_products, meetings, own_products
+from ._products import meetings, own_products, term_products
 from ._structure import Plan, Products
 from ._types import Array, namespace, segment_sum
 
@@ -43,7 +43,7 @@ class CrossedPlan(Plan):
     order: tuple[int, ...]
 
     @classmethod
-    def build(cls, terms: tuple[RandomTerm, ...]) -> "CrossedPlan":
+    def build(cls, terms: tuple[RandomTerm, ...], Q: Float[Array, "n p"]) -> "CrossedPlan":
         """Lay out the factors, the one with most levels eliminated and the others dense."""
         order = tuple(sorted(range(len(terms)), key=lambda t: -terms[t].n_levels))
         eliminated, others = terms[order[0]], [terms[t] for t in order[1:]]
@@ -51,11 +51,11 @@ class CrossedPlan(Plan):
         *first, D = np.cumsum([0, *(J * q for J, q in sizes)]).tolist()
         A = own_products(eliminated)
         couplings = _couple(eliminated, others, first, D)
-        return cls(terms, A, couplings, _dense_products(others, first, D), sizes, order)
+        return cls(Q, terms, A, couplings, _dense_products(others, first, D), sizes, order)
 
     def products(self, V: Float[Array, "n m"]) -> Products:
         in_order = (self.terms[t] for t in self.order)
-        return tuple(level_products(term.z, term.codes, term.n_levels, V) for term in in_order)
+        return tuple(term_products(term, V) for term in in_order)
 
     def levels(self, products: Products) -> Crossed:
         B, *others = products

@@ -6,12 +6,14 @@
 Z_t is never formed: a factor keeps the n x q matrix z of its covariates and the level of each row.
 """
 
+from functools import cached_property
 from typing import NamedTuple
 
-from jaxtyping import Float
+import numpy as np
+from jaxtyping import Float, Int
 
 from ._node import Node, static
-from ._types import Array, Codes, Scalar
+from ._types import Array, Codes, Scalar, run_starts
 
 
 class RandomTerm(Node):
@@ -44,6 +46,11 @@ class RandomTerm(Node):
             raise ValueError(
                 f"blocks {self.blocks} sum to {sum(self.blocks)}, but z has {q} columns; they must agree."
             )
+
+    @cached_property
+    def starts(self) -> Int[np.ndarray, " J"] | None:
+        """First row of each level where rows come level by level, else `None`."""
+        return run_starts(np.asarray(self.codes), self.n_levels)
 
 
 class Totals(NamedTuple):

@@ -15,7 +15,7 @@ from ._iterative import IterativeCrossed
 from ._krylov import Columns, solve
 from ._meetings import Meetings
 from ._probes import orthonormal, signs
-from ._products import level_products, own_products
+from ._products import own_products, term_products
 from ._scaled_schur import Crossings, scaled_schur
 from ._structure import Plan, Products
 from ._types import Array
@@ -43,7 +43,9 @@ class IterativePlan(Plan):
     seed: Int[np.ndarray, ""]
 
     @classmethod
-    def build(cls, terms: tuple[RandomTerm, ...], n_probes: int, seed: int) -> "IterativePlan":
+    def build(
+        cls, terms: tuple[RandomTerm, ...], Q: Float[Array, "n p"], n_probes: int, seed: int
+    ) -> "IterativePlan":
         """Lay out the factors, the one with most levels eliminated."""
         order = tuple(sorted(range(len(terms)), key=lambda t: -terms[t].n_levels))
         own, *others = (terms[t] for t in order)
@@ -57,11 +59,11 @@ class IterativePlan(Plan):
         )
         drawn = np.asarray(seed, np.int32)
         known = outlying(crossings, drawn, np.zeros(SOUGHT))
-        return cls(terms, crossings, known, order, n_probes, drawn)
+        return cls(Q, terms, crossings, known, order, n_probes, drawn)
 
     def products(self, V: Float[Array, "n m"]) -> Products:
         in_order = (self.terms[t] for t in self.order)
-        return tuple(level_products(term.z, term.codes, term.n_levels, V) for term in in_order)
+        return tuple(term_products(term, V) for term in in_order)
 
     def levels(self, products: Products) -> IterativeCrossed:
         B, *others = products

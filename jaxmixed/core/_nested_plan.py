@@ -46,7 +46,9 @@ class NestedPlan(Plan):
     order: tuple[int, ...]
 
     @classmethod
-    def build(cls, terms: tuple[RandomTerm, ...], order: tuple[int, ...]) -> "NestedPlan":
+    def build(
+        cls, terms: tuple[RandomTerm, ...], Q: Float[Array, "n p"], order: tuple[int, ...]
+    ) -> "NestedPlan":
         """Lay out the factors, `order` naming them innermost first."""
         inner_first = tuple(terms[t] for t in order)
         parents = [parent_levels(inner, outer) for inner, outer in pairwise(inner_first)]
@@ -70,7 +72,7 @@ class NestedPlan(Plan):
         top = alike[-1] if known and not any(p is not None for p in by_slot) else None
         n_slots = tuple(reversed(sizes))
         own = tuple(_own_products(inner_first, level, short, n_slots) for level in range(len(order)))
-        return cls(inner_first, own, short, tuple(reversed(by_slot)), top, n_slots, order)
+        return cls(Q, inner_first, own, short, tuple(reversed(by_slot)), top, n_slots, order)
 
     def products(self, V: Float[Array, "n m"]) -> Products:
         return tuple(

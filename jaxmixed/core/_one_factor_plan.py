@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from ._design import RandomTerm
 from ._one_factor import OneFactor, Patterns
 from ._patterns import bucket, pad_rows, same_rows
-from ._products import level_products, own_products
+from ._products import own_products, term_products
 from ._structure import Plan, Products, side_by_side
 from ._types import Array, namespace, segment_sum
 
@@ -44,23 +44,23 @@ class OneFactorPlan(Plan):
     merged: Merged | None
 
     @classmethod
-    def build(cls, term: RandomTerm, n_columns: int) -> "OneFactorPlan":
+    def build(cls, term: RandomTerm, Q: Float[Array, "n p"]) -> "OneFactorPlan":
         """Form every A_j and look for patterns, if the numbers are known and merging saves work."""
         A = own_products(term)
         if namespace(A) is not np:
-            return cls(term, A, None)
-        return cls(term, A, None)._merging(n_columns, 1)
+            return cls(Q, term, A, None)
+        return cls(Q, term, A, None)._merging(1)
 
-    def merging(self, n_columns: int) -> "OneFactorPlan":
+    def merging(self) -> "OneFactorPlan":
         """Merge levels wherever some repeat, even if that costs somewhat more.
 
         The statistics of designs that copy levels, more or fewer, then have one shape.
         """
-        return self if self.merged is not None else self._merging(n_columns, MOST_COST)
+        return self if self.merged is not None else self._merging(MOST_COST)
 
-    def _merging(self, n_columns: int, most: int) -> "OneFactorPlan":
+    def _merging(self, most: int) -> "OneFactorPlan":
         """Look for patterns, and merge if that costs at most so many times as much as not to."""
-        J, q = self.A.shape[:2]
+        (J, q, _), n_columns = self.A.shape, self.Q.shape[1] + 1
         first, pattern, counts = same_rows(self.A.reshape(J, -1))
         # G holds U q^2 c^2 numbers where A and B hold J q (q + c).
         if len(first) * q * n_columns**2 > most * J * (q + n_columns) or (most > 1 and len(first) == J):
@@ -69,7 +69,7 @@ class OneFactorPlan(Plan):
         return replace(self, merged=Merged(pattern, pad_rows(counts, size), pad_rows(self.A[first], size)))
 
     def products(self, V: Float[Array, "n m"]) -> Products:
-        return (level_products(self.term.z, self.term.codes, self.term.n_levels, V),)
+        return (term_products(self.term, V),)
 
     def levels(self, products: Products) -> OneFactor:
         return OneFactor(self.A, *products)

@@ -10,10 +10,17 @@ MARKED = 32  # cells for each row, up to which those that occur are marked rathe
 WIDE = 8  # columns of V, from where on a sparse product is faster than sums of single columns
 
 
+def term_products(term: RandomTerm, V: Float[Array, "n m"]) -> Float[Array, "J q m"]:
+    """Return the sums over the rows of each level of a factor of z_i v_i'."""
+    if V.shape[1] < WIDE and namespace(term.z, V) is np and term.starts is not None:
+        return np.add.reduceat(term.z[:, :, None] * V[:, None, :], term.starts, axis=0)
+    return level_products(term.z, term.codes, term.n_levels, V)
+
+
 def level_products(
     z: Float[Array, "n q"], codes: Codes, n_levels: int, V: Float[Array, "n m"]
 ) -> Float[Array, "J q m"]:
-    """Return the sums over the rows of each level of z_i v_i'."""
+    """Do so for levels that need not be those of a factor."""
     if namespace(z, V) is np and V.shape[1] >= WIDE:
         return _sparse_products(z, codes, n_levels, V)
     return segment_sum(z[:, :, None] * V[:, None, :], codes, n_levels)

@@ -10,6 +10,7 @@ and these two are all that the criterion, beta, sigma and their covariance need.
 
 import abc
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import jax
@@ -158,19 +159,23 @@ class Levels(Structure):
         """Eliminate all random effects, and keep what questions about single levels need."""
 
 
+@dataclass(frozen=True)
 class Plan(abc.ABC):
-    """All of a structure that does not depend on [X y]: built once, used for every response.
+    """All of a structure that does not depend on y: built once, used for every response.
 
     A plain class, not a pytree: it holds level codes and decisions, made outside of any trace.
     """
 
+    Q: Float[Array, "n p"]
+
+    @cached_property
+    def fixed(self) -> Products:
+        """Z'Q of every factor."""
+        return self.products(self.Q)
+
     def attach(self, V: Float[Array, "n c"]) -> Levels:
         """Take the cross products with the columns V = [X y]."""
         return self.levels(self.products(V))
-
-    def compressed(self, V: Float[Array, "n c"]) -> Structure:
-        """Do as `attach`, keeping only what `reduce` needs: levels that repeat are merged."""
-        return self.merge(self.products(V))
 
     @abc.abstractmethod
     def products(self, V: Float[Array, "n m"]) -> Products:

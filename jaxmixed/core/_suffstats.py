@@ -124,7 +124,7 @@ def plan(prepared: Conditioned, solver: Solver = "auto") -> Plan:
         If the design has no random term, if a direct solution does not fit into memory, or if an iterative
         one is asked for though no factors are crossed.
     """
-    terms = prepared.terms
+    terms, Q = prepared.terms, prepared.Q
     if not terms:
         raise ValueError("A mixed model needs at least one random term; the design has none.")
     order = (0,) if len(terms) == 1 else nesting_order(terms)
@@ -136,26 +136,29 @@ def plan(prepared: Conditioned, solver: Solver = "auto") -> Plan:
         if solver == "direct":
             check_memory(terms)
         if solver == "direct" or (solver == "auto" and is_direct(terms)):
-            return CrossedPlan.build(terms)
+            return CrossedPlan.build(terms, Q)
         options = solver if isinstance(solver, Iterative) else Iterative()
-        return IterativePlan.build(terms, options.probes, options.seed)
+        return IterativePlan.build(terms, Q, options.probes, options.seed)
     if solver not in ("auto", "direct"):
         raise ValueError(
             f"solver is {solver!r}, which is for crossed factors; the design has "
             f"{'one factor' if len(terms) == 1 else 'nested factors'}, solved at once: leave solver out."
         )
     if len(terms) == 1:
-        return OneFactorPlan.build(terms[0], prepared.Q.shape[1] + 1)
-    return NestedPlan.build(terms, order)
+        return OneFactorPlan.build(terms[0], Q)
+    return NestedPlan.build(terms, Q, order)
 
 
 def assemble(prepared: Conditioned, plan: Plan, y: Float[Array, " n"], *, compress: bool) -> SuffStats:
     """Bring a response together with a design that has been conditioned and planned."""
     response = condition_response(prepared, y)
     xp = namespace(response.u, prepared.Q)
-    V = xp.concatenate([prepared.Q, response.u[:, None]], axis=1)
+    u = response.u[:, None]
+    pairs = zip(plan.fixed, plan.products(u), strict=True)
+    products = tuple(xp.concatenate(pair, axis=-1) for pair in pairs)
+    V = xp.concatenate([prepared.Q, u], axis=1)
     stats = SuffStats(
-        structure=plan.compressed(V) if compress else plan.attach(V),
+        structure=plan.merge(products) if compress else plan.levels(products),
         C=V.T @ V,
         gamma_ols=response.gamma_ols,
         scale=response.scale,
@@ -206,7 +209,7 @@ def assemble_many(
     ((1000, 2, 2), (1000, 1, 1, 1, 2, 2), (1, 1, 1))
     """
     Q, p, at_once = prepared.Q, prepared.Q.shape[1], max(NARROWEST, IN_CACHE // len(Y))
-    fixed = plan.products(Q)
+    fixed = plan.fixed
     own = tuple(np.empty((*X.shape[:2], Y.shape[1]), Q.dtype) for X in fixed)
     C = np.empty((Y.shape[1], p + 1, p + 1), Q.dtype)
     C[:, :p, :p] = Q.T @ Q

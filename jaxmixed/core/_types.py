@@ -71,14 +71,20 @@ def pad(array: Array, widths: Sequence[tuple[int, int]]) -> Array:
     return padded
 
 
+def run_starts(codes: np.ndarray, n_segments: int) -> np.ndarray | None:
+    """Return where each segment starts if it is a run of rows and none is empty, else `None`."""
+    steps = np.diff(codes)
+    if len(codes) and codes[0] == 0 and codes[-1] == n_segments - 1 and ((steps == 0) | (steps == 1)).all():
+        return np.concatenate([[0], np.flatnonzero(steps) + 1])
+    return None
+
+
 def segment_sum(values: Array, codes: Array, n_segments: int) -> Array:
     """Sum the rows of `values` (n, ...) that share a code, giving (n_segments, ...)."""
     if namespace(values, codes) is jnp:
         return jax.ops.segment_sum(values, jnp.asarray(codes), num_segments=n_segments)
-    steps = np.diff(codes)
-    if len(codes) and codes[0] == 0 and codes[-1] == n_segments - 1 and ((steps == 0) | (steps == 1)).all():
-        # Each segment is a run of rows, and none is empty.
-        return np.add.reduceat(values, np.concatenate([[0], np.flatnonzero(steps) + 1]), axis=0)
+    if (starts := run_starts(codes, n_segments)) is not None:
+        return np.add.reduceat(values, starts, axis=0)
     flat = values.reshape(len(values), math.prod(values.shape[1:]))
     sums = [np.bincount(codes, column, n_segments) for column in flat.T]
     return np.stack(sums, axis=-1).reshape(n_segments, *values.shape[1:]).astype(values.dtype)

@@ -44,7 +44,7 @@ class Prepared:
         conditioned = core.condition(self.design)
         plan = core.plan(conditioned)
         if isinstance(plan, OneFactorPlan):
-            plan = plan.merging(self.design.X.shape[1] + 1)
+            plan = plan.merging()
         stats = core.assemble(conditioned, plan, _some_response(len(self.design.X)), compress=True)
         return Rows(self.design, conditioned, plan, stats)
 
