@@ -30,13 +30,8 @@ class Package(Engine):
         return jm.lmer(self.formula, data)
 
     def answer(self, fit: jm.LmerResult) -> dict[str, Any]:
-        beta, se = fit.params, fit.bse
-        return {
-            "criterion": fit.criterion,
-            "beta": beta.to_numpy(),
-            "se": se.to_numpy(),
-            "names": list(beta.index),
-        }
+        beta = fit.params
+        return {"criterion": fit.criterion, "beta": beta, "se": fit.bse, "names": beta.index}
 
     @functools.cached_property
     def stats(self) -> core.SuffStats:

@@ -11,7 +11,8 @@ so that Lambda~ = T Lambda is again lower triangular and log|I + Lambda'ALambda|
 R, gamma_ols, s and T carry the results back.
 """
 
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -66,6 +67,22 @@ class Conditioned(Node):
         if self.root_weights is None:
             return xp.zeros((), self.Q.dtype)
         return 2 * xp.log(self.root_weights).sum()
+
+    @cached_property
+    def QQ(self) -> Float[Array, "p p"]:
+        """Q'Q, the identity but for rounding."""
+        return self.Q.T @ self.Q
+
+    @cached_property
+    def shared(self) -> dict[str, Any]:
+        """The statistics that do not depend on the response, by name."""
+        return {
+            "R": self.R,
+            "T": self.T,
+            "n": self.n,
+            "log_weights": self.log_weights,
+            "blocks": tuple(term.blocks for term in self.terms),
+        }
 
 
 class Response(NamedTuple):

@@ -117,6 +117,7 @@ def covariances(theta: Theta, blocks: tuple[Blocks, ...]) -> Covariances:
     return Covariances(xp.concatenate(values), xp.concatenate(jacobian), np.concatenate(hessian))
 
 
+@functools.cache
 def is_diagonal(blocks: tuple[Blocks, ...]) -> np.ndarray:
     """Tell which elements of theta lie on the diagonal of Lambda."""
     return np.concatenate([np.equal(*positions(b)) for b in blocks])

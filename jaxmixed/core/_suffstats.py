@@ -7,8 +7,6 @@ Everything that follows, the criterion and its derivatives, the estimates and th
 nothing that depends on the number of rows.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -153,16 +151,16 @@ def assemble(prepared: Conditioned, plan: Plan, y: Float[Array, " n"], *, compre
     """Bring a response together with a design that has been conditioned and planned."""
     response = condition_response(prepared, y)
     xp = namespace(response.u, prepared.Q)
-    u = response.u[:, None]
-    pairs = zip(plan.fixed, plan.products(u), strict=True)
-    products = tuple(xp.concatenate(pair, axis=-1) for pair in pairs)
-    V = xp.concatenate([prepared.Q, u], axis=1)
+    pairs = zip(plan.fixed, plan.products(response.u[:, None]), strict=True)
+    products = tuple(namespace(*pair).concatenate(pair, axis=-1) for pair in pairs)
+    cross, square = prepared.Q.T @ response.u, response.u @ response.u
+    right = xp.concatenate([cross, square[None]])
     stats = SuffStats(
         structure=plan.merge(products) if compress else plan.levels(products),
-        C=V.T @ V,
+        C=xp.concatenate([xp.concatenate([prepared.QQ, cross[None]]), right[:, None]], axis=1),
         gamma_ols=response.gamma_ols,
         scale=response.scale,
-        **_of_design(prepared),
+        **prepared.shared,
     )
     return stats if xp is np else jax.tree.map(_as_jax, stats)
 
@@ -212,7 +210,7 @@ def assemble_many(
     fixed = plan.fixed
     own = tuple(np.empty((*X.shape[:2], Y.shape[1]), Q.dtype) for X in fixed)
     C = np.empty((Y.shape[1], p + 1, p + 1), Q.dtype)
-    C[:, :p, :p] = Q.T @ Q
+    C[:, :p, :p] = prepared.QQ
     gamma_ols, scale = np.empty((Y.shape[1], p), Q.dtype), np.empty(Y.shape[1], Q.dtype)
     for first in range(0, Y.shape[1], at_once):
         block = slice(first, first + at_once)
@@ -228,19 +226,8 @@ def assemble_many(
         C=C,
         gamma_ols=gamma_ols,
         scale=scale,
-        **_of_design(prepared),
+        **prepared.shared,
     )
-
-
-def _of_design(prepared: Conditioned) -> dict[str, Any]:
-    """Return the statistics that do not depend on the response, by name."""
-    return {
-        "R": prepared.R,
-        "T": prepared.T,
-        "n": prepared.n,
-        "log_weights": prepared.log_weights,
-        "blocks": tuple(term.blocks for term in prepared.terms),
-    }
 
 
 def with_rows(stats: SuffStats, structure: Structure, C: Array, n: Array, log_weights: Array) -> SuffStats:

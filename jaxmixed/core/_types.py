@@ -86,5 +86,7 @@ def segment_sum(values: Array, codes: Array, n_segments: int) -> Array:
     if (starts := run_starts(codes, n_segments)) is not None:
         return np.add.reduceat(values, starts, axis=0)
     flat = values.reshape(len(values), math.prod(values.shape[1:]))
-    sums = [np.bincount(codes, column, n_segments) for column in flat.T]
-    return np.stack(sums, axis=-1).reshape(n_segments, *values.shape[1:]).astype(values.dtype)
+    sums = np.empty((n_segments, flat.shape[1]), values.dtype)
+    for place, column in enumerate(flat.T):
+        sums[:, place] = np.bincount(codes, column, n_segments)
+    return sums.reshape(n_segments, *values.shape[1:])

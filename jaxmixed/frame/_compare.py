@@ -95,8 +95,7 @@ def by_maximum_likelihood(fit: FitStatistics) -> FitStatistics:
     """Return the fit of the same model by maximum likelihood."""
     if not fit.reml:
         return fit
-    optimum, read = fit_and_read(fit.stats, reml=False)
-    return dataclasses.replace(fit, reml=False, optimum=optimum, _read=read)
+    return dataclasses.replace(fit, reml=False, _found=fit_and_read(fit.stats, reml=False))
 
 
 def likelihood_ratios(models: list[FitStatistics]) -> pd.DataFrame:

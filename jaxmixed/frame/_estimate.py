@@ -1,6 +1,6 @@
 """The compiled programs behind a fit, run in float64 whatever the caller's configuration."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ from jaxmixed import core
 
 from ..core._covariance import n_theta
 from ..core._programs import QUICK, QUICKEST, Program
+from ..core._suffstats import conditioned
 from ._errors import DataError
 
 OPTIONS = {True: QUICKEST, False: QUICK}
@@ -17,25 +18,44 @@ AT_ONCE = 20_000_000  # numbers in the statistics of all the lanes that run side
 SMALL = 10_000  # numbers in the statistics, up to which loops are short
 
 
+class Found(NamedTuple):
+    """A minimum of the criterion: NumPy arrays.
+
+    Attributes
+    ----------
+    optimum
+        The minimum.
+    conditioned
+        Its theta in conditioned coordinates, where zero is what does not matter, shape (k,).
+    estimates
+        What is estimated there, if it cost next to nothing to read.
+    """
+
+    optimum: core.Fit
+    conditioned: np.ndarray
+    estimates: core.Estimates | None
+
+
 def estimate(stats: core.SuffStats, reml: bool) -> core.Fit:
     """Minimise the criterion and return NumPy; compiled once for every shape of the statistics."""
-    return fit_and_read(stats, reml)[0]
+    return fit_and_read(stats, reml).optimum
 
 
-def fit_and_read(stats: core.SuffStats, reml: bool) -> tuple[core.Fit, core.Estimates | None]:
+def fit_and_read(stats: core.SuffStats, reml: bool) -> Found:
     """Minimise the criterion, and return what was estimated too where it costs next to nothing."""
     small = core.numbers_in(stats) <= SMALL
     reads = small and not isinstance(stats.structure, core.AnyCrossed)
     with jax.enable_x64(True):
         packed = np.asarray(_compiled[small](stats, reml=reml, reads=reads))
-    fit, rest = _unpacked(packed, sum(map(n_theta, stats.blocks)))
-    return fit, _estimates(rest, stats.p) if reads else None
+    k = sum(map(n_theta, stats.blocks))
+    optimum, rest = _unpacked(packed[k:], k)
+    return Found(optimum, packed[:k], _estimates(rest, stats.p) if reads else None)
 
 
 def _packed(stats: core.SuffStats, reml: bool, reads: bool) -> jax.Array:
     """Fit, and return all numbers in one array: bringing each back by itself costs as much as the fit."""
     fit = core.fit(stats, reml)
-    parts = [*fit, *(core.estimates(fit.theta, stats, reml) if reads else ())]
+    parts = [conditioned(fit.theta, stats), *fit, *(core.estimates(fit.theta, stats, reml) if reads else ())]
     return jnp.concatenate([jnp.ravel(part).astype(stats.C.dtype) for part in parts])
 
 
@@ -44,7 +64,7 @@ _compiled = {small: Program(_packed, OPTIONS[small], ["reml", "reads"]) for smal
 
 
 def _unpacked(packed: np.ndarray, k: int) -> tuple[core.Fit, np.ndarray]:
-    """Take the fit out of what `_packed` returns, and return what follows too."""
+    """Take the fit out of a row of numbers that begins with it, and return what follows too."""
     theta, criterion, gradient = packed[:k], packed[k], packed[k + 1 : 2 * k + 1]
     end = 2 * k + 1 + k * k
     hessian = packed[2 * k + 1 : end].reshape(k, k)

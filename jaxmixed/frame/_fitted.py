@@ -17,7 +17,7 @@ from ..core._criterion import estimates_of, reduce
 from ..core._ranef import effects_of, modes_of, posterior
 from ..core._structure import Posterior
 from ._data import ModelFrame
-from ._estimate import curvature
+from ._estimate import Found, curvature
 from ._explained import Variances
 from ._reduced import variances_of
 
@@ -33,8 +33,12 @@ class FittedModel:
     _conditioned: core.Conditioned = field(repr=False)
     _plan: core.Plan = field(repr=False)
     stats: core.SuffStats = field(repr=False)
-    optimum: core.Fit = field(repr=False)
-    _read: core.Estimates | None = field(repr=False)
+    _found: Found = field(repr=False)
+
+    @property
+    def optimum(self) -> core.Fit:
+        """The minimum of the criterion, and how it was reached."""
+        return self._found.optimum
 
     @property
     def theta(self) -> np.ndarray:
@@ -53,8 +57,8 @@ class FittedModel:
 
     @cached_property
     def _estimates(self) -> core.Estimates:
-        if self._read is not None:
-            return self._read
+        if self._found.estimates is not None:
+            return self._found.estimates
         # Crossed factors are solved for once, for these and for the random effects.
         crossed = isinstance(self.stats.structure, core.AnyCrossed)
         reduced = self._posterior.reduced if crossed else reduce(self.theta, self.stats)

@@ -54,7 +54,7 @@ def prepare(fit: FittedModel) -> Prepared:
             f"The model has {len(fit.theta)} relative covariance parameters; profiles need at most "
             f"{MOST_PARAMETERS}, so use conf_int(method='wald'), or fewer random effects."
         )
-    best, fixed = fit_and_read(stats, reml=False) if fit.reml else (fit.optimum, fit._estimates)
+    best, _, fixed = fit_and_read(stats, reml=False) if fit.reml else (fit.optimum, None, fit._estimates)
     theta = best.theta
     fixed = core.estimates(theta, stats, reml=False) if fixed is None else fixed
     held = core.constraints(theta, stats, curvature(theta, stats))

@@ -103,8 +103,6 @@ def degenerate_terms(
     A component counts as degenerate when its diagonal element of the conditioned relative factor, which
     does not depend on the scale of the covariates, is below `tolerance`.
     """
-    if all(np.abs(np.diagonal(scaled)).min() >= tolerance for scaled in conditioned):
-        return []
     found = []
     for labels, scaled in zip(groups, conditioned, strict=True):
         first = 0

@@ -39,7 +39,7 @@ def fit_response(
     """Fit a model that has been read, conditioned and planned to one response, and warn in words."""
     stats = core.assemble(conditioned, plan, y, compress=True)
     check_residual(float(stats.scale), y, frame.response)
-    result = LmerResult(frame, y, reml, offset, conditioned, plan, stats, *fit_and_read(stats, reml))
+    result = LmerResult(frame, y, reml, offset, conditioned, plan, stats, fit_and_read(stats, reml))
     warn_of(result)
     return result
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from jaxmixed import core
 
+from ..core._covariance import is_diagonal
 from ._errors import ConvergenceWarning, SingularFitWarning
 from ._fitted import FittedModel
 from ._monte_carlo import doubt, monte_carlo_table
@@ -106,12 +107,14 @@ class FitStatistics(FittedModel):
     @cached_property
     def singular_terms(self) -> list[str]:
         """What lies on the boundary of the parameter space, in words; empty for a regular fit."""
+        if np.abs(self._found.conditioned[is_diagonal(self.stats.blocks)]).min() >= SINGULAR:
+            return []
         return degenerate_terms(self.frame.groups, self._conditioned_factors, SINGULAR)
 
     @property
     def doubts(self) -> str | None:
         """Why the estimates may not be those sought, in a sentence, or `None`."""
-        if any(np.abs(factor).max() > DEGENERATE for factor in self._conditioned_factors):
+        if np.abs(self._found.conditioned).max() > DEGENERATE:
             return (
                 "The residual variance is all but zero beside that of the random effects, so that sigma and "
                 "the standard errors mean nothing: the response hardly varies within their levels."

@@ -132,8 +132,8 @@ def test_an_unfinished_fit_warns_and_says_so(monkeypatch, sleepstudy):
     stopped, fit_and_read = 1, _estimate.fit_and_read
 
     def unfinished(*args):
-        found, read = fit_and_read(*args)
-        return found._replace(result=np.array(stopped)), read
+        found = fit_and_read(*args)
+        return found._replace(optimum=found.optimum._replace(result=np.array(stopped)))
 
     monkeypatch.setattr("jaxmixed.frame._result.fit_and_read", unfinished)
     with pytest.warns(jm.ConvergenceWarning, match="did not converge") as caught:
