@@ -15,8 +15,9 @@ WHY = {
     "all limits in one call, and leaving out those not asked for would change it",
     "refit": "more than half of the time is Python, which checks the response, sums it by level and labels "
     "results by pandas; many responses belong into fit_many, which takes microseconds each",
-    "optimiser": "XLA calls some seventy small loops one after the other for each evaluation, most of them "
-    "over a few numbers; one loop over all of it, compiled as a whole, would change it",
+    "optimiser": "XLA calls some seventy small loops for each evaluation, most of them over a few numbers, "
+    "and hands them to several threads where one has more than 512 bytes, which takes longer than to do "
+    "them; one loop over all of it, compiled as a whole, would change it",
     "sets": "each data set is conditioned and summed by itself, in Python and NumPy, before all are fitted "
     "at once; doing that for many data sets of one shape together would change it",
     "satterthwaite": "the derivatives are a dozen calls of NumPy, and results are labelled by pandas; the "

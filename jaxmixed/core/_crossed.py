@@ -62,12 +62,8 @@ class Crossed(Levels):
 
     def between(self, reml: bool) -> tuple[Between, ...]:
         xp = namespace(self.A, self.B)
-        a = self._by_term(
-            xp.diagonal(self.A, axis1=1, axis2=2),
-            [piece.reshape(J, q) for piece, (J, q) in self._pieces(xp.diagonal(self.A_others))],
-        )
-        pairs = zip(a, self.responses(), strict=True)
-        return tuple(between(a_t, B, xp.ones_like(a_t[:, 0]), reml) for a_t, B in pairs)
+        pairs = zip(self._blocks(), self.responses(), strict=True)
+        return tuple(between(A, B, xp.ones_like(B[:, 0, 0]), reml) for A, B in pairs)
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -158,6 +154,15 @@ class Crossed(Levels):
         """Replace Z'W[X y] by Z'W times other columns, one array a term."""
         others = namespace(*B).concatenate([B[t].reshape(-1, B[t].shape[2]) for t in self.order[1:]])
         return eqx.tree_at(lambda s: (s.B, s.B_others), self, (B[self.order[0]], others))
+
+    def _blocks(self) -> tuple[Float[Array, "J q q"], ...]:
+        """Return Z'WZ of each level, one array a term."""
+        others, first = [], 0
+        for J, q in self.sizes:
+            at = first + np.arange(J * q, dtype=np.int32).reshape(J, q)
+            others.append(symmetric(self.A_others[at[:, :, None], at[:, None, :]]))
+            first += J * q
+        return self._by_term(self.A, others)
 
     def _columns(self, K):
         """Return B_o - sum_j A_oj K_j B_j, shape (D, c)."""

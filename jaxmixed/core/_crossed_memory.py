@@ -19,6 +19,7 @@ from ._design import RandomTerm
 
 COPIES = 10  # D x D arrays alive at once
 SHARE = 0.9  # of the memory that is free, which these numbers may take
+LITTLE = 2**28  # bytes that are taken without asking: to ask takes as long as a small fit
 PAIRS_AN_ENTRY = 32  # most pairs that are listed for each entry, where these are more than D^2
 CGROUP = Path("/sys/fs/cgroup")
 GIB = 2**30
@@ -65,8 +66,8 @@ def most_pairs(D: int, entries: int) -> int:
 
 def fits_into_memory(terms: tuple[RandomTerm, ...]) -> bool:
     """Tell whether the machine has the memory that these crossed factors need, as far as it says."""
-    free = free_memory()
-    return free is None or dense_memory(terms) <= SHARE * free
+    needed = dense_memory(terms)
+    return needed <= LITTLE or (free := free_memory()) is None or needed <= SHARE * free
 
 
 def check_memory(terms: tuple[RandomTerm, ...]) -> None:

@@ -89,6 +89,8 @@ def _common_columns(
     level: Int[np.ndarray, " E"], column: Int[np.ndarray, " E"], J: int, q: int, D: int
 ) -> Int[np.ndarray, " H"]:
     """Return the columns whose products are better formed as matrices: those of most entries."""
+    if q * D * D <= PAIR:  # a level of one entry, listed, takes longer
+        return np.arange(D)
     by_entries = np.argsort(-np.bincount(column, minlength=D), kind="stable")
     rank = np.empty(D, np.int64)
     rank[by_entries] = np.arange(D)

@@ -126,10 +126,10 @@ def lower_product(left: Float[Array, "m D"], right: Float[Array, "m D"]) -> Floa
     return xp.concatenate([pad(panel, ((0, 0), (0, D - panel.shape[1]))) for panel in panels])
 
 
-def symmetric(lower: Float[Array, "D D"]) -> Float[Array, "D D"]:
-    """Return the symmetric matrix of this lower triangle."""
+def symmetric(lower: Float[Array, "*J D D"]) -> Float[Array, "*J D D"]:
+    """Return the symmetric matrix of this lower triangle, or of several."""
     xp = namespace(lower)
-    return xp.tril(lower) + xp.tril(lower, -1).T
+    return xp.tril(lower) + xp.tril(lower, -1).swapaxes(-1, -2)
 
 
 def _swept(S):

@@ -68,7 +68,7 @@ class IterativeCrossed(Levels):
         xp = namespace(self.B)
 
         def one(A, B):
-            return between(xp.diagonal(A, axis1=1, axis2=2), B, xp.ones_like(B[:, 0, 0]), reml)
+            return between(A, B, xp.ones_like(B[:, 0, 0]), reml)
 
         others = zip(self.crossings.A_others, self.B_others, strict=True)
         return self.by_term(one(self.crossings.A, self.B), [one(*pair) for pair in others])

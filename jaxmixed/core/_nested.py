@@ -129,15 +129,16 @@ def _between_all(rows, parents, order, reml: bool, counts=None) -> tuple[Between
     """Return the strata of an analysis of variance, each column compared with the same one around it."""
     xp, noise, by_term = namespace(*rows), None, {}
     c = rows[-1].shape[2] - rows[-1].shape[1]
-    a = [xp.diagonal(row, axis1=1, axis2=2) for row in rows]
-    counts = [xp.ones_like(each[:, 0]) for each in a] if counts is None else counts
-    strata = [between(*each, reml) for each in zip(a, [row[:, :, -c:] for row in rows], counts, strict=True)]
+    A = [row[:, :, : row.shape[1]] for row in rows]
+    counts = [xp.ones_like(each[:, 0, 0]) for each in A] if counts is None else counts
+    strata = [between(*each, reml) for each in zip(A, [row[:, :, -c:] for row in rows], counts, strict=True)]
+    a = [xp.diagonal(each, axis1=1, axis2=2) for each in A]
     for level, t in enumerate(order):
         own = strata[level]
         if level + 1 < len(rows):
             within = _Family(a[level], counts[level], parents[level], a[level + 1], counts[level + 1])
             own = _beyond(own, strata[level + 1], within)
-        by_term[t] = own._replace(noise=None if noise is None else _first(len(own.squares), noise))
+        by_term[t] = own._replace(noise=None if noise is None else _first(len(own.levels), noise))
         noise = own.squares / xp.maximum(own.levels, 1)
     return tuple(by_term[t] for t in sorted(by_term))
 
@@ -157,13 +158,17 @@ def _beyond(own: Between, outer: Between, family: _Family) -> Between:
 
     Its rows are n - sum_i sum_j a_ij^2 / a_i, of levels j in i, in proportion to the levels that Q leaves.
     """
-    xp, q = namespace(family.a), len(own.squares)
+    xp, q = namespace(family.a), len(own.levels)
     around = _first(q, family.around)
     shared = to_parents(family.a**2, family.parents, len(around)) / xp.where(around > 0, around, 1.0)
-    rows = family.counts @ family.a - family.counts_around @ xp.where(around > 0, shared, 0.0)
+    alone = family.counts @ family.a - family.counts_around @ xp.where(around > 0, shared, 0.0)
     every = family.counts @ (family.a > 0) - family.counts_around @ (around > 0)
-    squares, levels = own.squares - _first(q, outer.squares), own.levels - _first(q, outer.levels)
-    return own._replace(squares=squares, levels=levels, rows=rows * levels / xp.maximum(every, 1.0))
+    levels = own.levels - _first(q, outer.levels)
+    left = alone * levels / xp.maximum(every, 1.0) / xp.where(own.own_rows > 0, own.own_rows, 1.0)
+    root = xp.sqrt(xp.maximum(left, 0.0))
+    rows = own.rows * (left if own.rows.ndim == 1 else (root[:, None] * root)[:, :, None, None])
+    moments = own.moments - _first(q, _first(q, outer.moments).T).T
+    return own._replace(moments=moments, levels=levels, rows=rows)
 
 
 def _first(q: int, columns: Float[Array, "*J r"]) -> Float[Array, "*J q"]:

@@ -37,7 +37,7 @@ class OneFactor(Levels):
 
     def between(self, reml: bool) -> tuple[Between, ...]:
         counts = namespace(self.A).ones(len(self.A), self.A.dtype)
-        return (between(_diagonals(self.A), self.B, counts, reml),)
+        return (between(self.A, self.B, counts, reml),)
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -97,9 +97,8 @@ class Patterns(Structure):
     G: Float[Array, "U q q c c"]
 
     def between(self, reml: bool) -> tuple[Between, ...]:
-        squares = namespace(self.G).einsum("uiicc->uic", self.G)
-        taken = squares[..., :-1].sum(-1)
-        return (between_alike(_diagonals(self.A), self.G[..., -1, -1], taken, self.counts, reml),)
+        taken = namespace(self.G).einsum("uijcc->uij", self.G[..., :-1, :-1])
+        return (between_alike(self.A, self.G[..., -1, -1], taken, self.counts, reml),)
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -127,10 +126,6 @@ class Patterns(Structure):
             -_pairs_of_traces(FE) @ self.counts,
             both_ways(xp.einsum("kluab,uabcd->klcd", E[:, None, None] @ FE[None], RR)),
         )
-
-
-def _diagonals(A: Float[Array, "J q q"]) -> Float[Array, "J q"]:
-    return namespace(A).diagonal(A, axis1=1, axis2=2)
 
 
 def _working(factor: Float[Array, "q q"], A: Float[Array, "J q q"]):
