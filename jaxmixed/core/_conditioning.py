@@ -69,9 +69,9 @@ class Conditioned(Node):
         return 2 * xp.log(self.root_weights).sum()
 
     @cached_property
-    def QQ(self) -> Float[Array, "p p"]:
-        """Q'Q, the identity but for rounding."""
-        return self.Q.T @ self.Q
+    def bordered(self) -> Float[Array, "c c"]:
+        """[Q u]'[Q u] but for u'u: u is orthogonal to Q, whatever the response."""
+        return pad(self.Q.T @ self.Q, [(0, 1), (0, 1)])
 
     @cached_property
     def shared(self) -> dict[str, Any]:
@@ -88,12 +88,14 @@ class Conditioned(Node):
 class Response(NamedTuple):
     """A response in conditioned coordinates: y - offset = Q gamma_ols + scale * u, rows weighted.
 
-    Of several responses, one a column, all arrays have a last axis more.
+    Of several responses, one a column, all arrays have a last axis more. `square` is u'u: the number of rows,
+    or zero where nothing is left.
     """
 
     u: Float[Array, "n *R"]
     gamma_ols: Float[Array, "p *R"]
     scale: Float[Array, "*R"]
+    square: Float[Array, "*R"]
 
 
 def condition(design: Design) -> Conditioned:
@@ -129,7 +131,7 @@ def condition_response(conditioned: Conditioned, y: Float[Array, "n *R"]) -> Res
         scale = np.sqrt(mean_square) if mean_square > 0 else np.ones_like(mean_square)
     else:
         scale = xp.where(mean_square > 0, xp.sqrt(xp.where(mean_square > 0, mean_square, 1.0)), 1.0)
-    return Response(residual / scale, first + second, scale)
+    return Response(residual / scale, first + second, scale, squares / scale**2)
 
 
 def solve_upper(R: Float[Array, "p p"], b: Float[Array, "p *m"]) -> Float[Array, "p *m"]:

@@ -153,16 +153,23 @@ def assemble(prepared: Conditioned, plan: Plan, y: Float[Array, " n"], *, compre
     xp = namespace(response.u, prepared.Q)
     pairs = zip(plan.fixed, plan.products(response.u[:, None]), strict=True)
     products = tuple(namespace(*pair).concatenate(pair, axis=-1) for pair in pairs)
-    cross, square = prepared.Q.T @ response.u, response.u @ response.u
-    right = xp.concatenate([cross, square[None]])
     stats = SuffStats(
         structure=plan.merge(products) if compress else plan.levels(products),
-        C=xp.concatenate([xp.concatenate([prepared.QQ, cross[None]]), right[:, None]], axis=1),
+        C=_bordered(prepared.bordered, response.square),
         gamma_ols=response.gamma_ols,
         scale=response.scale,
         **prepared.shared,
     )
     return stats if xp is np else jax.tree.map(_as_jax, stats)
+
+
+def _bordered(Q0: Float[Array, "c c"], square: Scalar) -> Float[Array, "c c"]:
+    """Put u'u into the corner of what u is orthogonal to."""
+    if namespace(Q0, square) is not np:
+        return jnp.asarray(Q0).at[-1, -1].set(square)
+    C = Q0.copy()
+    C[-1, -1] = square
+    return C
 
 
 def _as_jax(leaf: Array) -> Array:
@@ -210,7 +217,7 @@ def assemble_many(
     fixed = plan.fixed
     own = tuple(np.empty((*X.shape[:2], Y.shape[1]), Q.dtype) for X in fixed)
     C = np.empty((Y.shape[1], p + 1, p + 1), Q.dtype)
-    C[:, :p, :p] = prepared.QQ
+    C[:] = prepared.bordered
     gamma_ols, scale = np.empty((Y.shape[1], p), Q.dtype), np.empty(Y.shape[1], Q.dtype)
     for first in range(0, Y.shape[1], at_once):
         block = slice(first, first + at_once)
@@ -218,8 +225,7 @@ def assemble_many(
             response = condition_response(prepared, np.ascontiguousarray(Y[:, block]))
         for total, part in zip(own, plan.products(response.u), strict=True):
             total[..., block] = part
-        C[block, :p, p] = C[block, p, :p] = (Q.T @ response.u).T
-        C[block, p, p] = np.einsum("nr,nr->r", response.u, response.u)
+        C[block, p, p] = response.square
         gamma_ols[block], scale[block] = response.gamma_ols.T, response.scale
     return SuffStats(
         structure=plan.merge_many(fixed, own) if compress else plan.levels(side_by_side(fixed, own)),

@@ -39,7 +39,7 @@ def check_reml(reml: Any) -> None:
 def check_response(y: np.ndarray, offset: np.ndarray | None, name: str) -> None:
     """Check that the response varies."""
     adjusted = y if offset is None else y - offset
-    if (adjusted == adjusted[0]).all():
+    if adjusted[0] == adjusted[-1] and (adjusted == adjusted[0]).all():
         value = f"constant (every value is {adjusted[0]:g})" if len(y) > 1 else "a single value"
         raise DataError(f"The response {name!r} is {value}; expected one that varies, so check the column.")
 

@@ -25,7 +25,7 @@ class FixedPart(FittedModel):
     @property
     def bse(self) -> pd.Series:
         """Standard errors of the fixed effects, at the estimated variance parameters."""
-        return self._labelled(np.sqrt(np.diagonal(self._estimates.vcov)), "std_error")
+        return self._labelled(np.sqrt(self._estimates.vcov.diagonal()), "std_error")
 
     @property
     def tvalues(self) -> pd.Series:

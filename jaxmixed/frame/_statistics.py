@@ -107,14 +107,15 @@ class FitStatistics(FittedModel):
     @cached_property
     def singular_terms(self) -> list[str]:
         """What lies on the boundary of the parameter space, in words; empty for a regular fit."""
-        if np.abs(self._found.conditioned[is_diagonal(self.stats.blocks)]).min() >= SINGULAR:
+        diagonal = self._found.conditioned[is_diagonal(self.stats.blocks)]
+        if min(map(abs, diagonal.tolist())) >= SINGULAR:
             return []
         return degenerate_terms(self.frame.groups, self._conditioned_factors, SINGULAR)
 
     @property
     def doubts(self) -> str | None:
         """Why the estimates may not be those sought, in a sentence, or `None`."""
-        if np.abs(self._found.conditioned).max() > DEGENERATE:
+        if _largest(self._found.conditioned) > DEGENERATE:
             return (
                 "The residual variance is all but zero beside that of the random effects, so that sigma and "
                 "the standard errors mean nothing: the response hardly varies within their levels."
@@ -123,7 +124,7 @@ class FitStatistics(FittedModel):
             return f"The fit did not converge: {self.message}."
         if (unsure := doubt(self)) is not None:
             return unsure
-        if np.abs(self.optimum.hessian).max() < FLAT:
+        if _largest(self.optimum.hessian) < FLAT:
             return (
                 "The variances of the random effects cannot be estimated: the fixed effects already fit "
                 "every level, so leave out one or the other."
@@ -134,6 +135,11 @@ class FitStatistics(FittedModel):
     def is_singular(self) -> bool:
         """Whether a variance is zero or a correlation perfect."""
         return bool(self.singular_terms)
+
+
+def _largest(few: np.ndarray) -> float:
+    """Return the largest size in an array of few numbers, which Python finds sooner than NumPy."""
+    return max(map(abs, few.ravel().tolist()))
 
 
 def warn_of(fit: FitStatistics) -> None:
