@@ -68,8 +68,10 @@ def between(
     reml
         Whether Q takes its part, as in unbiased estimates; else nothing is taken, as in maximum likelihood.
     """
-    b, H = B[:, :, -1], B[:, :, :-1]
-    return between_alike(A, b[:, :, None] * b[:, None, :], H @ H.swapaxes(1, 2), counts, reml)
+    R, W = _roots(A)
+    explained = (W[:, :, :, None] * B[:, None]).sum(2)
+    b, taken = explained[:, :, -1], (explained[:, :, :-1] ** 2).sum(2)
+    return _stratum(R, b.T @ b, taken, counts, reml)
 
 
 def between_alike(
@@ -80,18 +82,28 @@ def between_alike(
     reml: bool,
 ) -> Between:
     """Do so given how many levels are alike, and the sums of their b b' and H H'."""
-    xp, q = namespace(A, products), A.shape[1]
     R, W = _roots(A)
-    moments = W @ products @ W.swapaxes(1, 2)
-    # Levels without rows have no root.
-    every = counts[:, None] * (xp.diagonal(R, axis1=1, axis2=2) > 0)
+    moments = (W @ products @ W.swapaxes(1, 2)).sum(0)
+    return _stratum(R, moments, ((W @ taken) * W).sum(2), counts, reml)
+
+
+def _stratum(
+    R: Float[Array, "U q q"],
+    moments: Float[Array, "q q"],
+    taken: Float[Array, "U q"],
+    counts: Float[Array, " U"],
+    reml: bool,
+) -> Between:
+    """Count what is expected in the moments, given |R_j^-1 H_j|^2."""
+    xp, q, root = namespace(R), R.shape[1], namespace(R).diagonal(R, axis1=1, axis2=2)
+    every = counts[:, None] * (root > 0)  # levels without rows have no root
     if reml:
-        every = xp.maximum(every - xp.diagonal(W @ taken @ W.swapaxes(1, 2), axis1=1, axis2=2), 0.0)
+        every = xp.maximum(every - taken, 0.0)
     if q > UNROLLED:
-        return Between(moments.sum(0), every.sum(0), (every * xp.diagonal(R, axis1=1, axis2=2) ** 2).sum(0))
+        return Between(moments, every.sum(0), (every * root**2).sum(0))
     scaled = (R * xp.sqrt(every)[:, None]).reshape(len(R), q * q)
     rows = (scaled.T @ scaled).reshape(q, q, q, q).transpose(1, 3, 0, 2)
-    return Between(moments.sum(0), every.sum(0), rows)
+    return Between(moments, every.sum(0), rows)
 
 
 def _roots(A: Float[Array, "U q q"]) -> tuple[Float[Array, "U q q"], Float[Array, "U q q"]]:

@@ -13,7 +13,7 @@ from ..core._programs import QUICK, QUICKEST, Program
 from ..core._suffstats import conditioned
 from ._errors import DataError
 
-OPTIONS = {True: QUICKEST, False: QUICK}
+OPTIONS = {True: QUICKEST, False: QUICK}  # of XLA, by whether loops are short
 AT_ONCE = 20_000_000  # numbers in the statistics of all the lanes that run side by side
 SMALL = 10_000  # numbers in the statistics, up to which loops are short
 
@@ -26,7 +26,7 @@ class Found(NamedTuple):
     optimum
         The minimum.
     conditioned
-        Its theta in conditioned coordinates, where zero is what does not matter, shape (k,).
+        Its theta in conditioned coordinates, which the scale of covariates does not change, shape (k,).
     estimates
         What is estimated there, if it cost next to nothing to read.
     """
@@ -59,7 +59,7 @@ def _packed(stats: core.SuffStats, reml: bool, reads: bool) -> jax.Array:
     return jnp.concatenate([jnp.ravel(part).astype(stats.C.dtype) for part in parts])
 
 
-# By whether the statistics are small, and loops short.
+# By whether the statistics are small.
 _compiled = {small: Program(_packed, OPTIONS[small], ["reml", "reads"]) for small in (True, False)}
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._fitted import FittedModel
 
 LONG = 3_000_000  # numbers in the statistics of all lanes, beyond which optimised loops repay compilation
-OPTIONS = {False: QUICKEST, True: QUICK}
+OPTIONS = {False: QUICKEST, True: QUICK}  # of XLA, by whether loops are long
 COPIES = 10  # of the statistics of a lane, alive at once while fitting
 DEFICIENT = "the fixed effects cannot all be estimated without this group"
 
@@ -78,6 +78,5 @@ def _each(deletion: Any, stats: core.SuffStats, theta: np.ndarray, reml: bool, b
     return jax.lax.map(one, deletion, batch_size=batch)
 
 
-# By whether loops are long.
 _compiled_lanes = {long: Program(_each, OPTIONS[long], ["reml", "batch"]) for long in OPTIONS}
 _compiled_single = {long: Program(core.refit, OPTIONS[long], ["reml"]) for long in OPTIONS}
