@@ -9,8 +9,8 @@ from ._workloads import LARGE, PYTHON, Workload
 WHY = {
     "lmer": "reading the formula (formulaic) and labelling results (pandas) is Python, and most of the "
     "time; a reader of formulas and frames that is compiled would change it",
-    "large": "mixedlm's degrees of freedom reuse what its fit computed; ours are differentiated anew, "
-    "from the statistics, and keeping the inverse of the dense matrix would change it",
+    "large": "the dense matrix of the smaller factors is inverted for each evaluation, at the rate of matrix "
+    "products; fewer evaluations, or a sparse inverse where factors meet seldom, would change it",
     "profile": "mixedlm profiles the fixed effects alone, one parameter of four for Penicillin; ours finds "
     "all limits in one call, and leaving out those not asked for would change it",
     "refit": "more than half of the time is Python, which checks the response, sums it by level and labels "
