@@ -56,10 +56,15 @@ class Program(Generic[T]):
 
     def __call__(self, *args: Any, **kwargs: Any) -> T:
         found = self._jitted(*args, **kwargs)
-        if self._jitted._cache_size() != self._known:
-            self._known = self._jitted._cache_size()
+        if (size := self._size()) != self._known:
+            self._known = size
             _keep_few()
         return found
+
+    def _size(self) -> int:
+        """Return how many programs there are, as far as JAX tells."""
+        count = getattr(self._jitted, "_cache_size", None)
+        return 0 if count is None else count()
 
     def clear(self) -> None:
         """Let go of what was compiled."""
