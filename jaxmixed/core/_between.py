@@ -69,7 +69,7 @@ def between(
         Whether Q takes its part, as in unbiased estimates; else nothing is taken, as in maximum likelihood.
     """
     R, W = _roots(A)
-    explained = (W[:, :, :, None] * B[:, None]).sum(2)
+    explained = W @ B
     b, taken = explained[:, :, -1], (explained[:, :, :-1] ** 2).sum(2)
     return _stratum(R, b.T @ b, taken, counts, reml)
 
