@@ -55,7 +55,7 @@ class Between(NamedTuple):
 
 
 def between(
-    A: Float[Array, "J q q"], B: Float[Array, "J q c"], counts: Float[Array, " J"], reml: bool
+    A: Float[Array, "J q q"], B: Float[Array, "J q c"], reml: bool, counts: Float[Array, " J"] | None = None
 ) -> Between:
     """Return what levels explain, given products of z with itself and [Q u].
 
@@ -63,11 +63,12 @@ def between(
     ----------
     A, B
         Products of z with itself, and with [Q u], the response last; zero for levels without rows.
-    counts
-        How many levels each row of B stands for; its squares are the sums of theirs.
     reml
         Whether Q takes its part, as in unbiased estimates; else nothing is taken, as in maximum likelihood.
+    counts
+        How many levels each row of B stands for, its squares being the sums of theirs; one by default.
     """
+    counts = namespace(B).ones_like(B[:, 0, 0]) if counts is None else counts
     R, W = _roots(A)
     explained = W @ B
     b, taken = explained[:, :, -1], (explained[:, :, :-1] ** 2).sum(2)

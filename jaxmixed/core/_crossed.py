@@ -61,9 +61,7 @@ class Crossed(Levels):
     order: tuple[int, ...] = static()  # terms of the design, the eliminated one first
 
     def between(self, reml: bool) -> tuple[Between, ...]:
-        xp = namespace(self.A, self.B)
-        pairs = zip(self._blocks(), self.responses(), strict=True)
-        return tuple(between(A, B, xp.ones_like(B[:, 0, 0]), reml) for A, B in pairs)
+        return tuple(between(A, B, reml) for A, B in zip(self._blocks(), self.responses(), strict=True))
 
     @property
     def lengths(self) -> tuple[int, ...]:

@@ -24,7 +24,7 @@ from ._node import static
 from ._probes import Probes, gram, logarithms, probes, signs
 from ._scaled_schur import Crossings, ScaledSchur, scaled_schur
 from ._structure import Curvature, Directions, Factors, Levels, Reduced, Shifted
-from ._types import Array, namespace
+from ._types import Array
 
 
 class Solved(NamedTuple):
@@ -65,13 +65,8 @@ class IterativeCrossed(Levels):
     n_probes: int = static()
 
     def between(self, reml: bool) -> tuple[Between, ...]:
-        xp = namespace(self.B)
-
-        def one(A, B):
-            return between(A, B, xp.ones_like(B[:, 0, 0]), reml)
-
         others = zip(self.crossings.A_others, self.B_others, strict=True)
-        return self.by_term(one(self.crossings.A, self.B), [one(*pair) for pair in others])
+        return self.by_term(between(self.crossings.A, self.B, reml), [between(A, B, reml) for A, B in others])
 
     @property
     def lengths(self) -> tuple[int, ...]:

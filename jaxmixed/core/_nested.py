@@ -85,8 +85,7 @@ class NestedPatterns(Structure):
     order: tuple[int, ...] = static()
 
     def between(self, reml: bool) -> tuple[Between, ...]:
-        parents = (None,) * (len(self.rows) - 1)
-        return _between_all(self.rows, parents, self.order, reml, self.counts)
+        return _between_all(self.rows, self._parents, self.order, reml, self.counts)
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -106,8 +105,12 @@ class NestedPatterns(Structure):
         return NestedPatterns(counts, rows, self.order)
 
     def reduce(self, factors: Factors, C: Float[Array, "c c"]) -> Reduced:
-        parents = (None,) * (len(self.rows) - 1)
-        return _eliminate_all(self.rows, parents, self.order, factors, C, self.counts).reduced
+        return _eliminate_all(self.rows, self._parents, self.order, factors, C, self.counts).reduced
+
+    @property
+    def _parents(self) -> tuple[None, ...]:
+        """Nothing for each factor but the outermost: families are equal blocks."""
+        return (None,) * (len(self.rows) - 1)
 
 
 class Eliminated(NamedTuple):
@@ -131,7 +134,9 @@ def _between_all(rows, parents, order, reml: bool, counts=None) -> tuple[Between
     c = rows[-1].shape[2] - rows[-1].shape[1]
     A = [row[:, :, : row.shape[1]] for row in rows]
     counts = [xp.ones_like(each[:, 0, 0]) for each in A] if counts is None else counts
-    strata = [between(*each, reml) for each in zip(A, [row[:, :, -c:] for row in rows], counts, strict=True)]
+    strata = [
+        between(own, row[:, :, -c:], reml, alike) for own, row, alike in zip(A, rows, counts, strict=True)
+    ]
     a = [xp.diagonal(each, axis1=1, axis2=2) for each in A]
     for level, t in enumerate(order):
         own = strata[level]

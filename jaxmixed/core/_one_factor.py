@@ -36,8 +36,7 @@ class OneFactor(Levels):
     B: Float[Array, "J q c"]
 
     def between(self, reml: bool) -> tuple[Between, ...]:
-        counts = namespace(self.A).ones(len(self.A), self.A.dtype)
-        return (between(self.A, self.B, counts, reml),)
+        return (between(self.A, self.B, reml),)
 
     @property
     def lengths(self) -> tuple[int, ...]:

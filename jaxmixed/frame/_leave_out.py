@@ -10,14 +10,13 @@ import numpy as np
 from jaxmixed import core
 
 from ..core._patterns import bucket
-from ..core._programs import QUICK, QUICKEST, Program
-from ._estimate import AT_ONCE
+from ..core._programs import Program
+from ._estimate import AT_ONCE, OPTIONS
 
 if TYPE_CHECKING:
     from ._fitted import FittedModel
 
 LONG = 3_000_000  # numbers in the statistics of all lanes, beyond which optimised loops repay compilation
-OPTIONS = {False: QUICKEST, True: QUICK}  # of XLA, by whether loops are long
 COPIES = 10  # of the statistics of a lane, alive at once while fitting
 DEFICIENT = "the fixed effects cannot all be estimated without this group"
 
@@ -55,13 +54,13 @@ def _in_lanes(deletion: Any, stats: core.SuffStats, theta: np.ndarray, reml: boo
     lanes = np.minimum(np.arange(-(-J // batch) * batch), J - 1)
     padded = jax.tree.map(lambda a: a[lanes], deletion)
     with jax.enable_x64(True):
-        found = _compiled_lanes[J * size > LONG](padded, stats, theta, reml=reml, batch=batch)
+        found = _compiled_lanes[J * size <= LONG](padded, stats, theta, reml=reml, batch=batch)
         return jax.tree.map(lambda a: np.array(a)[:J], found)
 
 
 def _one_by_one(fit: FittedModel, factor: int) -> tuple[core.Refit, np.ndarray]:
     term, refits, lost = fit.frame.design.terms[factor], [], []
-    program = _compiled_single[term.n_levels * core.numbers_in(fit._all_levels) > LONG]
+    program = _compiled_single[term.n_levels * core.numbers_in(fit._all_levels) <= LONG]
     for level in range(term.n_levels):
         kept = np.asarray(term.codes != level, fit.y.dtype)
         stats = core.row_weighted(fit._conditioned, fit.y, fit._all_levels, kept)
@@ -78,5 +77,5 @@ def _each(deletion: Any, stats: core.SuffStats, theta: np.ndarray, reml: bool, b
     return jax.lax.map(one, deletion, batch_size=batch)
 
 
-_compiled_lanes = {long: Program(_each, OPTIONS[long], ["reml", "batch"]) for long in OPTIONS}
-_compiled_single = {long: Program(core.refit, OPTIONS[long], ["reml"]) for long in OPTIONS}
+_compiled_lanes = {short: Program(_each, OPTIONS[short], ["reml", "batch"]) for short in OPTIONS}
+_compiled_single = {short: Program(core.refit, OPTIONS[short], ["reml"]) for short in OPTIONS}
