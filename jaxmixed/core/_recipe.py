@@ -60,7 +60,8 @@ def given(stats: SuffStats, axes: Any) -> tuple[SuffStats, Recipe]:
         If no leaf has that axis, or the axes differ in length.
     """
     axes = jax.tree.broadcast(axes, stats, is_leaf=lambda axis: axis is None)
-    differs = jax.tree.map(lambda axis: axis is not None, axes, is_leaf=lambda axis: axis is None)
+    tree = jax.tree.structure(stats)
+    differs = tree.unflatten([axis is not None for axis in tree.flatten_up_to(axes)])
     own, shared = eqx.partition(stats, differs)
     sizes = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(own)}
     if len(sizes) != 1 or sizes <= {(), (0,)}:

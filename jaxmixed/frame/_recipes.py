@@ -47,7 +47,7 @@ class Recipe:
 
     @functools.cached_property
     def _differs(self) -> tuple[bool, ...]:
-        axes = jax.tree.leaves(axes_of(self.like, self.names), is_leaf=lambda axis: axis is None)
+        axes = jax.tree.structure(self.like).flatten_up_to(axes_of(self.like, self.names))
         return tuple(axis is not None for axis in axes)
 
     @property

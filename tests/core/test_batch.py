@@ -80,6 +80,15 @@ def test_shared_leaves_order_chunks_and_failures(x64):
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[rest], b[rest]), found, everywhere)
 
 
+def test_levels_of_nested_factors(x64):
+    """Statistics that keep every level have fields without arrays."""
+    design = random_design("nested_two", 3)
+    each = [core.suffstats(eqx.tree_at(lambda d: d.y, design, factor * design.y)) for factor in (1, 3)]
+    assert None in each[0].structure.parents
+    found = fit_batch(jax.tree.map(lambda *leaves: np.stack(leaves), *each))
+    np.testing.assert_allclose(found.theta[0], found.theta[1], rtol=1e-6)
+
+
 @pytest.mark.slow
 def test_start_and_likelihood(x64):
     each, stats = replicates("one_pattern_slope", 30)
