@@ -1,4 +1,4 @@
-"""What must not grow: programs compiled by a fixed script, operations of kernels, batches beside single fits.
+"""What must not grow: programs compiled by a fixed script, kernels, batches beside single fits.
 
 No time is compared with a number, only with another of the same run. Operations are XLA's own count, before
 its optimiser; bounds are a quarter above what they were when they were written.
@@ -88,6 +88,21 @@ def test_operations_of_an_evaluation(x64, structure):
     counts = [operations(kernel, theta, stats) for kernel in kernels]
     bounds = [1.25 * count for count in OPERATIONS[structure]]
     assert all(0 < count <= bound for count, bound in zip(counts, bounds, strict=True)), counts
+
+
+def test_programs_grow_no_faster_than_fixed_effects(x64):
+    """What is written out for few columns would take half a minute to compile for thirty."""
+    rng, ones = np.random.default_rng(0), np.ones((48, 1))
+    z = np.column_stack([ones, rng.normal(size=48)])
+    term = core.RandomTerm(z, np.repeat(np.arange(8), 6), 8, (2,))
+
+    def length(p: int) -> int:
+        X = np.column_stack([ones, rng.normal(size=(48, p - 1))])
+        stats = core.suffstats(core.Design(rng.normal(size=48), X, (term,)))
+        lowered = jax.jit(reml(value_gradient_hessian)).lower(np.ones(3), stats)
+        return len(lowered.as_text().splitlines())
+
+    assert length(30) < 30 / 8 * length(8)
 
 
 def reml(function):

@@ -20,6 +20,7 @@ matrices one after the other, copied and multiplied by a library, take several t
 
 import functools
 import itertools
+import math
 import operator
 from typing import Any, NamedTuple
 
@@ -35,13 +36,17 @@ from ._one_factor import OneFactor
 from ._small import UNROLLED
 from ._suffstats import SuffStats
 
+# What is written out; beyond, it takes long to compile.
+MOST_TERMS = 32  # of a sum
+MOST_PRODUCTS = 100  # of two rows
+
 Lanes = Float[jax.Array, "*small U L"]  # U levels or patterns (or one axis of length 1) of L fits
 
 
 def contract(subscripts: str, *arrays: Lanes) -> Lanes:
-    """Return `einsum` over small axes, all others running along, written out term by term.
+    """Return `einsum` over small axes, all others running along, written out term by term if these are few.
 
-    Reductions over leading axes would go to a library, which copies what it reads.
+    `einsum` itself would go to a library, which copies what it reads.
     """
     before, output = subscripts.split("->")
     owns = before.split(",")
@@ -65,12 +70,27 @@ def contract(subscripts: str, *arrays: Lanes) -> Lanes:
             operator.mul, [spread(a, own, at) for a, own in zip(arrays, owns, strict=True)]
         )
 
+    if math.prod(sizes[letter] for letter in summed) > MOST_TERMS:
+        return _summed(owns, output, summed, arrays)
     places = itertools.product(*(range(sizes[letter]) for letter in summed))
     terms = [term(dict(zip(summed, place, strict=True))) for place in places]
     if terms:
         return functools.reduce(operator.add, terms)
     along = np.broadcast_shapes(*(a.shape[-2:] for a in arrays))
     return jnp.zeros((*(sizes[letter] for letter in output), *along), arrays[0].dtype)
+
+
+def _summed(owns: list[str], output: str, summed: list[str], arrays: tuple[Lanes, ...]) -> Lanes:
+    """Multiply arrays whose axes have all been brought into one order, and sum over the last of the small."""
+    letters = [*output, *summed]
+
+    def aligned(array: Lanes, own: str) -> Lanes:
+        order = sorted(range(len(own)), key=lambda axis: letters.index(own[axis]))
+        array = jnp.transpose(array, [*order, len(own), len(own) + 1])
+        return jnp.expand_dims(array, [axis for axis, letter in enumerate(letters) if letter not in own])
+
+    product = functools.reduce(operator.mul, [aligned(a, own) for a, own in zip(arrays, owns, strict=True)])
+    return product.sum(tuple(range(len(output), len(letters))))
 
 
 class ByLevel(NamedTuple):
@@ -227,6 +247,8 @@ def _sums_of_products(rows: Lanes) -> Lanes:
     first, second = np.triu_indices(m)
     place = np.zeros((m, m), int)
     place[first, second] = place[second, first] = np.arange(len(first))
+    if len(first) > MOST_PRODUCTS:
+        return jnp.concatenate([_over_levels(row * rows[i:]) for i, row in enumerate(rows)])[place]
     products = [rows[i] * rows[k] for i, k in zip(first, second, strict=True)]
     return _over_levels(jnp.stack(products))[place]
 
