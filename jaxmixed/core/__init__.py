@@ -99,6 +99,7 @@ from ._simulate_stats import (
 )
 from ._solver import Iterative as Iterative, Solver as Solver
 from ._stack import Stack as Stack, stack as stack
+from ._strata import Strata as Strata
 from ._structure import Curvature as Curvature, Plan as Plan
 from ._suffstats import (
     SuffStats as SuffStats,

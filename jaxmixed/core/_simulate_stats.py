@@ -21,6 +21,7 @@ from ._nested import Nested, NestedPatterns
 from ._node import Node
 from ._one_factor import OneFactor, Patterns
 from ._random import normals, uniforms
+from ._strata import Strata
 from ._structure import Factors, Structure
 from ._suffstats import SuffStats, conditioned_factors
 from ._types import Scalar, Theta, varying_like
@@ -254,6 +255,12 @@ def _parts(structure: Structure, factors: Factors, families, p: int) -> tuple[Pa
     if isinstance(structure, Patterns):
         fixed = structure.G[..., :-1, :-1]
         return (Merged.build(structure.counts, structure.A, fixed, factors[0] @ factors[0].T),)
+    if isinstance(structure, Strata):
+        # Every dimension of a stratum is a level with one row, of a variance that differs from 1 by Psi.
+        there, fixed = (structure.degrees > 0).astype(structure.G.dtype), structure.G[:, :-1, :-1]
+        Psi = structure.variances(factors) - 1
+        each = there[:, None, None], fixed[:, None, None], Psi[:, None, None]
+        return (Merged.build(structure.degrees, *each),)
     if isinstance(structure, Nested):
         factors = [factors[t] for t in structure.order]
         return (Chain.build([row[:, :, :-1] for row in structure.rows], structure.parents, factors),)
@@ -268,11 +275,15 @@ def _parts(structure: Structure, factors: Factors, families, p: int) -> tuple[Pa
 def _structure(sampler: Sampler, tau: list[Coordinates]) -> Structure:
     """Return the cross products with a response that has coordinates tau."""
     structure, part = sampler.stats.structure, sampler.parts[0]
-    if isinstance(part, Merged) and isinstance(structure, Patterns):
+    if isinstance(part, Merged) and isinstance(structure, Patterns | Strata):
         fixed, y = part.products_fixed(), part.products(tau[0])
         B = jnp.concatenate([fixed, y[..., None]], axis=3)
         cross = jnp.einsum("ukic,ukj->uijc", B, y)
-        G = structure.G.at[..., -1].set(cross).at[..., -1, :].set(cross.swapaxes(1, 2))
+        if isinstance(structure, Strata):
+            cross = cross[:, 0, 0]
+            G = structure.G.at[..., -1].set(cross).at[..., -1, :].set(cross)
+        else:
+            G = structure.G.at[..., -1].set(cross).at[..., -1, :].set(cross.swapaxes(1, 2))
         return eqx.tree_at(lambda s: s.G, structure, G)
     if isinstance(part, Chain) and isinstance(structure, OneFactor):
         return eqx.tree_at(lambda s: s.B, structure, structure.B.at[:, :, -1].set(part.products(tau[0])[0]))

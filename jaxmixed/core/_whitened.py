@@ -244,17 +244,17 @@ class Merged(Part):
     root: Float[jax.Array, "U q q"]
 
     @classmethod
-    def build(cls, counts, A, G, Psi: Float[jax.Array, "q q"]) -> "Merged":
-        """Take counts, Z'WZ and sum_j vec(Z_j'W Q_j) vec(Z_j'W Q_j)', as in `Patterns`."""
+    def build(cls, counts, A, G, Psi: Float[jax.Array, "*U q q"]) -> "Merged":
+        """Take counts, Z'WZ and sum_j vec(Z_j'W Q_j) vec(Z_j'W Q_j)', as in `Patterns`, and Psi."""
 
-        def one(count, A, G):
+        def one(count, A, G, Psi):
             q, p = G.shape[1:3]
             H, inverse = whiten(A, jnp.eye(q, dtype=A.dtype))
             G = jnp.einsum("ai,bj,ijcd->acbd", inverse, inverse, G).reshape(q * p, q * p)
             P, _ = whiten(G, most=count)
             return jnp.pad(P.reshape(q * p, q, p), ((0, q), (0, 0), (0, 0))), H, draw_root(H, Psi)
 
-        fixed, own, root = jax.vmap(one)(counts, A, G)
+        fixed, own, root = jax.vmap(one)(counts, A, G, jnp.broadcast_to(Psi, A.shape))
         return cls((fixed,), counts, own, root)
 
     @property

@@ -41,7 +41,7 @@ def families_of(structure: NestedPatterns, p: int) -> Families:
     >>> import numpy as np
     >>> from jaxmixed import core
     >>> rows, ones = np.arange(96), np.ones((96, 1))
-    >>> terms = [core.RandomTerm(ones, rows // m, 96 // m, (1,)) for m in (8, 4)]
+    >>> terms = [core.RandomTerm(rows[:, None] % m * 1.0, rows // m, 96 // m, (1,)) for m in (8, 4)]
     >>> stats = core.compress(core.Design(rows % 7.0, ones, tuple(terms)))
     >>> families = core.families_of(stats.structure, stats.p)
     >>> len(families.alone), len(families.merged)

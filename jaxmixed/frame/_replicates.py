@@ -143,7 +143,7 @@ def _resampled(fit: FittedModel):
 
 
 def _turned_over(fit: FittedModel):
-    if isinstance(fit.stats.structure, core.AnyCrossed):
+    if isinstance(fit._all_levels.structure, core.AnyCrossed):
         raise DataError(
             "The grouping factors are crossed, so that no clusters are independent of one another; expected "
             "nested factors for the wild bootstrap, so use kind='parametric' or 'residual'."

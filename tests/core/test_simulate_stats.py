@@ -27,6 +27,7 @@ from jaxmixed.core._simulate_stats import (
     sampler,
     simulate_stats,
 )
+from jaxmixed.core._strata import Strata
 
 LEVEL = 1e-3  # family-wise, for all tests of one structure together (Bonferroni)
 SIGMA = 0.8
@@ -77,7 +78,16 @@ def families(rng):
     return _finish(rng, terms)
 
 
+def balanced(rng):
+    """Two factors that meet within a class, every level as often: three strata."""
+    own, other, within, _ = (axis.ravel() for axis in np.indices((3, 5, 4, 2)))
+    ones = np.ones((len(own), 1))
+    codes = own * 5 + other, own * 4 + within
+    return _finish(rng, tuple(core.RandomTerm(ones, c, c.max() + 1, (1,)) for c in codes))
+
+
 OWN = {
+    "balanced": balanced,
     "longitudinal": longitudinal,
     "repeated": repeated,
     "sizes": sizes,
@@ -97,7 +107,11 @@ def make(name: str, zero: str = ""):
     return design, theta, np.arange(1.0, design.X.shape[1] + 1)
 
 
-QUICK = [("repeated", True, "first", Patterns), ("families", True, "", NestedPatterns)]
+QUICK = [
+    ("repeated", True, "first", Patterns),
+    ("families", True, "", NestedPatterns),
+    ("balanced", True, "", Strata),
+]
 OTHERS = [
     ("longitudinal", True, "", Patterns),
     ("sizes_one_effect", True, "", Patterns),
@@ -111,6 +125,7 @@ OTHERS = [
     ("one_row_groups", True, "", OneFactor),
     ("families", False, "", Nested),
     ("families", True, "all", NestedPatterns),
+    ("balanced", True, "first", Strata),
     ("nested_three", False, "", Nested),
     ("nested_three", True, "", NestedPatterns),
     ("nested_unequal", True, "", Nested),

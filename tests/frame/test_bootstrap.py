@@ -133,12 +133,14 @@ def test_crossed_factors():
 
 
 @pytest.mark.slow
-def test_nested_factors(nested_fit):
-    for kind in ("parametric", "case"):
-        boot = nested_fit.bootstrap(300, key=3, kind=kind)
-        assert sum(boot.failures.values()) < 3
-        truth = nested_fit.bse.iloc[0]
-        np.testing.assert_allclose(boot.summary().loc["Intercept", "std_error"], truth, rtol=0.25)
+@pytest.mark.parametrize("kind", ["parametric", "residual", "case", "wild"])
+@pytest.mark.parametrize("dropped", [0, 1], ids=["balanced", "unbalanced"])
+def test_nested_factors(kind, dropped):
+    fit = jm.lmer("strength ~ 1 + (1 | batch/cask)", jm.datasets.load("Pastes").iloc[dropped:])
+    boot = fit.bootstrap(300, key=3, kind=kind)
+    assert sum(boot.failures.values()) < 3
+    truth = fit.bse.iloc[0]
+    np.testing.assert_allclose(boot.summary().loc["Intercept", "std_error"], truth, rtol=0.25)
 
 
 @pytest.mark.parametrize(
