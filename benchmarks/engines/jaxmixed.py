@@ -9,7 +9,7 @@ import numpy as np
 
 import jaxmixed as jm
 from jaxmixed import core
-from jaxmixed.frame._estimate import estimate
+from jaxmixed.frame._estimate import Ready, minimum, ready
 
 from .._rows import FORMULA, TRUTH, rows
 from . import _floors, _scaled
@@ -38,8 +38,12 @@ class Package(Engine):
         with jax.enable_x64(True):
             return jax.device_put(self.fit.stats)
 
+    @functools.cached_property
+    def ready(self) -> Ready:
+        return ready(self.fit.stats)
+
     def optimiser(self) -> dict[str, Any]:
-        return {"criterion": estimate(self.stats, True).criterion}
+        return {"criterion": minimum(self.ready, True).optimum.criterion}
 
     @functools.cached_property
     def slope(self) -> Any:

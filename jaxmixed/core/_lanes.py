@@ -32,7 +32,7 @@ def width(numbers: int) -> int:
 
 def numbers_in(tree: Any) -> int:
     """Return how many numbers the arrays of a tree hold."""
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+    return sum([leaf.size for leaf in jax.tree.leaves(tree)])
 
 
 def blocks_of_a_call() -> int:

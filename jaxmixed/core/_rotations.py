@@ -119,6 +119,8 @@ def _turned(
 def _some_axis(axes: list[jax.Array], like: Float[jax.Array, "b *lanes"]) -> Float[jax.Array, "b *lanes"]:
     """Return a direction orthogonal to others: what they leave of the unit vector they leave most of."""
     b = len(like)
+    if not axes:
+        return jnp.zeros_like(like).at[0].set(1)
     left = jnp.broadcast_to(_constant(np.eye(b), like), (b, *like.shape))
     for axis in axes:
         left = left - (left * axis[None]).sum(1)[:, None] * axis[None]

@@ -1,5 +1,6 @@
 """The compiled programs behind a fit, run in float64 whatever the caller's configuration."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -8,7 +9,10 @@ import numpy as np
 
 from jaxmixed import core
 
+from ..core._conditioning import UNROLLED
 from ..core._covariance import n_theta
+from ..core._fit import WRITTEN_OUT
+from ..core._one_kernel import OneKernel, pack
 from ..core._programs import QUICK, QUICKEST, Program
 from ..core._suffstats import conditioned
 from ._errors import DataError
@@ -16,6 +20,7 @@ from ._errors import DataError
 OPTIONS = {True: QUICKEST, False: QUICK}  # of XLA, by whether loops are short
 AT_ONCE = 20_000_000  # numbers in the statistics of all the lanes that run side by side
 SMALL = 10_000  # numbers in the statistics, up to which loops are short
+IN_ONE_KERNEL = 2_000  # numbers in the statistics, up to which calling kernels takes longer than running them
 
 
 class Found(NamedTuple):
@@ -43,24 +48,63 @@ def estimate(stats: core.SuffStats, reml: bool) -> core.Fit:
 
 def fit_and_read(stats: core.SuffStats, reml: bool) -> Found:
     """Minimise the criterion, and return what was estimated too where it costs next to nothing."""
-    small = core.numbers_in(stats) <= SMALL
-    reads = small and not isinstance(stats.structure, core.AnyCrossed)
+    return minimum(ready(stats), reml)
+
+
+class Ready(NamedTuple):
+    """Statistics in the form that a program takes them in.
+
+    Attributes
+    ----------
+    program
+        Takes `arguments` and `reml`, and returns what `_packed` does.
+    k, p
+        Numbers of variance parameters and of fixed effects.
+    reads
+        Whether the program reads the estimates too.
+    """
+
+    program: Callable[..., jax.Array]
+    arguments: Any
+    k: int
+    p: int
+    reads: bool
+
+
+def ready(stats: core.SuffStats) -> Ready:
+    """Choose the program for a shape of statistics, and bring them into its form."""
+    k, size = sum([n_theta(blocks) for blocks in stats.blocks]), core.numbers_in(stats)
+    reads = size <= SMALL and not isinstance(stats.structure, core.AnyCrossed)
+    if not reads:
+        return Ready(_alone[size <= SMALL], stats, k, stats.p, reads)
+    widest = max([sum(blocks) for blocks in stats.blocks])
+    if size <= IN_ONE_KERNEL and stats.p <= UNROLLED and widest <= WRITTEN_OUT:
+        return Ready(_in_one_kernel, pack(stats), k, stats.p, reads)
+    return Ready(_with_estimates, stats, k, stats.p, reads)
+
+
+def minimum(ready: Ready, reml: bool) -> Found:
+    """Do as `fit_and_read`."""
     with jax.enable_x64(True):
-        packed = np.asarray(_compiled[small](stats, reml=reml, reads=reads))
-    k = sum(map(n_theta, stats.blocks))
-    optimum, rest = _unpacked(packed[k:], k)
-    return Found(optimum, packed[:k], _estimates(rest, stats.p) if reads else None)
+        packed = np.asarray(ready.program(ready.arguments, reml=reml))
+    optimum, rest = _unpacked(packed[ready.k :], ready.k)
+    return Found(optimum, packed[: ready.k], _estimates(rest, ready.p) if ready.reads else None)
 
 
-def _packed(stats: core.SuffStats, reml: bool, reads: bool) -> jax.Array:
+def _packed(stats: core.SuffStats, reml: bool, reads: bool = False) -> jax.Array:
     """Fit, and return all numbers in one array: bringing each back by itself costs as much as the fit."""
     fit = core.fit(stats, reml)
     parts = [conditioned(fit.theta, stats), *fit, *(core.estimates(fit.theta, stats, reml) if reads else ())]
     return jnp.concatenate([jnp.ravel(part).astype(stats.C.dtype) for part in parts])
 
 
-# By whether the statistics are small.
-_compiled = {small: Program(_packed, OPTIONS[small], ["reml", "reads"]) for small in (True, False)}
+def _packed_with_estimates(stats: core.SuffStats, reml: bool) -> jax.Array:
+    return _packed(stats, reml, reads=True)
+
+
+_in_one_kernel = OneKernel(_packed_with_estimates, ["reml"])
+_with_estimates = Program(_packed_with_estimates, QUICKEST, ["reml"])
+_alone = {small: Program(_packed, OPTIONS[small], ["reml"]) for small in OPTIONS}  # by size
 
 
 def _unpacked(packed: np.ndarray, k: int) -> tuple[core.Fit, np.ndarray]:
