@@ -12,6 +12,10 @@ from ._turns import Row
 RESULTS = Path(__file__).parent / "results"
 UNITS = {"us": 1e6, "ms": 1e3, "s": 1.0}
 HEADER = ("", "package", "time", "times ours", "from .. to", "first", "MiB", "difference", "remark")
+SETTING = (
+    "On a CPU, programs of jaxmixed run at once (`jax_cpu_enable_async_dispatch` off), as its documentation "
+    "advises for one fit after another."
+)
 NOTES = (
     "Time: median of warm calls, in brackets if the answer is wrong, which the remark shows. Times ours: the "
     "package's time over ours in the same round, median and range over rounds. First: its first call, which "
@@ -24,7 +28,7 @@ def write(
     options: argparse.Namespace, rows: list[Row], more: list[Table], versions: dict[str, str], about: str
 ) -> None:
     """Print the tables, and write them unless only a part was run."""
-    packages = f"Packages: {', '.join(versions.values())}."
+    packages = f"Packages: {', '.join(versions.values())}. {SETTING}"
     parts = itertools.groupby(rows, lambda row: row.workload.part)
     tables = [timings(part, list(group)) for part, group in parts]
     tables = [t for t in (aims(rows), losses(rows), *tables, floors(rows), *more) if t.rows]
