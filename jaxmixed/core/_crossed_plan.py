@@ -1,7 +1,6 @@
 """Laying out crossed factors: which levels meet, and how the products of those meetings are to be formed."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,8 +12,7 @@ from ._crossed import Crossed, Sizes
 from ._crossed_memory import most_pairs
 from ._design import RandomTerm
 from ._products import meetings, own_products, term_products
-from ._strata_plan import Balanced, balanced
-from ._structure import Plan, Products, Structure
+from ._structure import Plan, Products
 from ._types import Array, namespace, segment_sum
 
 PAIR = 400  # multiplications of matrix products that take as long as one pair of the list
@@ -59,25 +57,14 @@ class CrossedPlan(Plan):
         in_order = (self.terms[t] for t in self.order)
         return tuple(term_products(term, V) for term in in_order)
 
+    def arranged(self, by_term: Products) -> Products:
+        return tuple(by_term[t] for t in self.order)
+
     def levels(self, products: Products) -> Crossed:
         B, *others = products
         flat = [b.reshape(*b.shape[:-3], -1, b.shape[-1]) for b in others]
         B_others = namespace(*flat).concatenate(flat, axis=-2)
         return Crossed(self.A, B, self.couplings, self.A_others, B_others, self.sizes, self.order)
-
-    @cached_property
-    def balanced(self) -> Balanced | None:
-        """The strata of the design, if it is balanced."""
-        terms = tuple(self.terms[t] for t in self.order)
-        return balanced(terms, tuple(term.codes for term in terms), self.order)
-
-    def merge(self, products: Products) -> Structure:
-        return self.levels(products) if self.balanced is None else self.balanced.merge(products)
-
-    def merge_many(self, fixed: Products, own: Products) -> Structure:
-        if self.balanced is None:
-            return super().merge_many(fixed, own)
-        return self.balanced.merge_many(fixed, own)
 
 
 def _couple(eliminated: RandomTerm, others: list[RandomTerm], first: list[int], D: int) -> Couplings:

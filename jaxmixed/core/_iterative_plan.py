@@ -65,6 +65,9 @@ class IterativePlan(Plan):
         in_order = (self.terms[t] for t in self.order)
         return tuple(term_products(term, V) for term in in_order)
 
+    def arranged(self, by_term: Products) -> Products:
+        return tuple(by_term[t] for t in self.order)
+
     def levels(self, products: Products) -> IterativeCrossed:
         B, *others = products
         return IterativeCrossed(

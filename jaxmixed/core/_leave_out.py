@@ -19,6 +19,7 @@ from ._fit import Fit, fit
 from ._level_sums import columns, level_sums
 from ._nested_plan import NestedPlan, parent_levels
 from ._one_factor_plan import OneFactorPlan
+from ._strata_plan import BalancedPlan
 from ._structure import Plan
 from ._suffstats import SuffStats, conditioned, unconditioned, with_rows
 from ._types import Theta, segment_sum
@@ -47,6 +48,8 @@ def deletions(prepared: Conditioned, plan: Plan, y: Float[np.ndarray, " n"], fac
     """
     V, term = columns(prepared, y), prepared.terms[factor]
     shared = level_sums(prepared, V, term)
+    if isinstance(plan, BalancedPlan):
+        plan = plan.by_level
     if isinstance(plan, OneFactorPlan):
         if plan.merged is None:
             return OfOneFactor(*shared, np.arange(term.n_levels))

@@ -1,7 +1,6 @@
 """Laying out nested factors: who belongs to whom, in an order that brings equal families together."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -12,9 +11,8 @@ from ._nested import Nested, NestedPatterns
 from ._nested_merge import merge_families
 from ._patterns import bucket, pad_rows, same_rows
 from ._products import level_products
-from ._strata_plan import Balanced, balanced
 from ._structure import Plan, Products, Structure
-from ._types import Array, namespace
+from ._types import Array, namespace, segment_sum
 
 MOST_PADDING = 3  # slots for each level, beyond which families are not padded
 
@@ -82,28 +80,22 @@ class NestedPlan(Plan):
             for term, slots, size in zip(self.terms, self.slots, self.n_slots, strict=True)
         )
 
+    def arranged(self, by_term: Products) -> Products:
+        return tuple(
+            segment_sum(by_term[t], slots, size)
+            for t, slots, size in zip(self.order, self.slots, self.n_slots, strict=True)
+        )
+
     def levels(self, products: Products) -> Nested:
         return Nested(_beside(self.own, products), self.slots, self.parents, self.order)
 
-    @cached_property
-    def balanced(self) -> Balanced | None:
-        """The strata of the design, if it is balanced."""
-        codes = tuple(
-            slots[np.asarray(term.codes)] for term, slots in zip(self.terms, self.slots, strict=True)
-        )
-        return balanced(self.terms, codes, self.order)
-
     def merge(self, products: Products) -> Structure:
-        if self.balanced is not None:
-            return self.balanced.merge(products)
         if self.pattern is None:
             return self.levels(products)
         only = self._merged(tuple(P[..., :-1] for P in products), tuple(P[..., -1:] for P in products))
         return NestedPatterns(only.counts, tuple(rows[0] for rows in only.rows), self.order)
 
     def merge_many(self, fixed: Products, own: Products) -> Structure:
-        if self.balanced is not None:
-            return self.balanced.merge_many(fixed, own)
         if self.pattern is None:
             return super().merge_many(fixed, own)
         return self._merged(fixed, own)

@@ -1,5 +1,8 @@
-"""Finding the strata of a balanced design, and what of a response lies in each."""
+"""Laying out a balanced design: its strata, and what of a response lies in each."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import NamedTuple
 
@@ -7,8 +10,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ._design import RandomTerm
+from ._products import MARKED, term_products
 from ._strata import Strata
-from ._structure import Products
+from ._structure import Levels, Plan, Products
 from ._types import Array, Codes, namespace, segment_sum
 
 MOST = 12  # factors, those included that others have in common
@@ -21,7 +25,7 @@ class Factor(NamedTuple):
     Attributes
     ----------
     term
-        Position among the products of a term of whose levels those of this factor consist.
+        Position of a term of whose levels those of this factor consist.
     classes
         Level of this factor of each level of that term.
     rows
@@ -46,7 +50,7 @@ class Balanced(NamedTuple):
     places
         Position among `factors` of each stratum of `Strata`.
     z
-        The covariate of each term, the same in all rows, in the order of the products.
+        The covariate of each term, the same in all rows.
     degrees, sizes
         As in `Strata`.
     """
@@ -95,23 +99,43 @@ class Balanced(NamedTuple):
         return roots
 
 
-def balanced(
-    terms: tuple[RandomTerm, ...], codes: tuple[Codes, ...], order: tuple[int, ...]
-) -> Balanced | None:
-    """Return the strata of a design if it is balanced, and all of its terms are intercepts.
+@dataclass(frozen=True)
+class BalancedPlan(Plan):
+    """A balanced design, by strata for all that needs no single levels.
 
-    Parameters
+    Attributes
     ----------
-    terms
-        The terms in the order of their products.
-    codes
-        Where the products of each row's level are, for every term.
-    order
-        Position of each among the terms of the design.
+    make_by_level
+        Makes the plan that it would have otherwise.
     """
+
+    terms: tuple[RandomTerm, ...]
+    strata: Balanced
+    make_by_level: Callable[[], Plan]
+
+    @cached_property
+    def by_level(self) -> Plan:
+        """The plan that keeps levels, made when it is first needed."""
+        return self.make_by_level()
+
+    def products(self, V: Float[Array, "n m"]) -> Products:
+        return tuple(term_products(term, V) for term in self.terms)
+
+    def levels(self, products: Products) -> Levels:
+        return self.by_level.levels(self.by_level.arranged(products))
+
+    def merge(self, products: Products) -> Strata:
+        return self.strata.merge(products)
+
+    def merge_many(self, fixed: Products, own: Products) -> Strata:
+        return self.strata.merge_many(fixed, own)
+
+
+def balanced(terms: tuple[RandomTerm, ...]) -> Balanced | None:
+    """Return the strata of a design if it is balanced, and all of its terms are intercepts."""
     if not all(map(_is_balanced_intercept, terms)):
         return None
-    partitions = [np.asarray(own) for own in codes]
+    partitions = [np.asarray(term.codes) for term in terms]
     alike = [_canonical(own) for own in partitions]
     if any(np.array_equal(a, b) for a, b in combinations(alike, 2)):
         return None
@@ -125,45 +149,66 @@ def balanced(
                 partitions.append(shared)
                 alike.append(shared)
         at += 1
-    return _strata_of(terms, partitions, order)
+    return _strata_of(terms, partitions)
 
 
 def _is_balanced_intercept(term: RandomTerm) -> bool:
     if namespace(term.z) is not np or term.z.shape[1] != 1:
         return False
-    rows = np.bincount(np.asarray(term.codes), minlength=term.n_levels)
-    return bool((rows == rows[0]).all() and np.allclose(term.z, term.z[0], rtol=ALIKE, atol=0))
+    rows, z = np.bincount(np.asarray(term.codes), minlength=term.n_levels), term.z[:, 0]
+    return bool((rows == rows[0]).all() and (np.abs(z - z[0]) <= ALIKE * abs(z[0])).all())
 
 
 def _canonical(codes: Codes) -> Int[np.ndarray, " n"]:
     """Return codes in the order in which levels occur: those of equal partitions are equal."""
-    _, first, codes = np.unique(codes, return_index=True, return_inverse=True)
-    rank = np.empty_like(first)
+    first = _first_rows(codes)
+    rank = np.empty(len(first), np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
     return rank[codes]
 
 
+def _first_rows(codes: Codes) -> Int[np.ndarray, " J"]:
+    """Return the first row of each level; all levels occur."""
+    first = np.empty(int(codes.max()) + 1, np.int64)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    return first
+
+
 def _shared(a: Int[np.ndarray, " n"], b: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"] | None:
     """Return the finest partition that both refine; nothing if they do not meet in proportion within it."""
-    from scipy.sparse import coo_array  # slow imports, for designs that look balanced only
-    from scipy.sparse.csgraph import connected_components
-
     J, K = int(a.max()) + 1, int(b.max()) + 1
-    cells, rows = np.unique(a.astype(np.int64) * K + b, return_counts=True)
+    cells, rows = _counted(a.astype(np.int64) * K + b, J * K)
+    if len(cells) == max(J, K):  # one refines the other
+        return _canonical(b if J > K else a)
     level, other = np.divmod(cells, K)
-    graph = coo_array((np.ones(len(cells)), (level, J + other)), shape=(J + K, J + K))
-    part = connected_components(graph, directed=False)[1]
+    part = np.zeros(J, np.int64) if len(cells) == J * K else _connected(level, other, J, K)
     size = np.bincount(part[level], rows)[part[level]]
     expected = np.bincount(level, rows)[level] * np.bincount(other, rows)[other]
     return _canonical(part[a]) if (rows * size == expected).all() else None
 
 
-def _strata_of(
-    terms: tuple[RandomTerm, ...], partitions: list[Int[np.ndarray, " n"]], order: tuple[int, ...]
-) -> Balanced:
+def _counted(codes: Int[np.ndarray, " n"], most: int) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+    """Return the codes that occur, below `most`, and how often."""
+    if most > MARKED * len(codes):
+        return np.unique(codes, return_counts=True)
+    rows = np.bincount(codes, minlength=most)
+    found = np.flatnonzero(rows)
+    return found, rows[found]
+
+
+def _connected(level: Int[np.ndarray, " m"], other: Int[np.ndarray, " m"], J: int, K: int) -> np.ndarray:
+    """Return the class of each of J levels: those that meet a level of the other factor are in one."""
+    from scipy.sparse import coo_array  # slow imports, for designs that look balanced only
+    from scipy.sparse.csgraph import connected_components
+
+    meetings = coo_array((np.ones(len(level)), (level, J + other)), shape=(J + K, J + K))
+    return connected_components(meetings, directed=False)[1][:J]
+
+
+def _strata_of(terms: tuple[RandomTerm, ...], partitions: list[Int[np.ndarray, " n"]]) -> Balanced:
     """Count the dimensions of each stratum."""
     n, T = len(partitions[0]), len(terms)
-    first = [np.unique(own, return_index=True)[1] for own in partitions]  # a row of each level
+    first = [_first_rows(own) for own in partitions]
 
     def refines(fine: int, coarse: int) -> bool:
         level = partitions[coarse][first[fine]]
@@ -179,12 +224,11 @@ def _strata_of(
         degrees.append(len(first[f]) - sum(degrees[at] for at, _ in inside))
         inner = [t for t in range(T) if refines(t, f)]
         for t in inner:
-            sizes[place, order[t]] = n / terms[t].n_levels * float(terms[t].z[0, 0]) ** 2
+            sizes[place, t] = n / terms[t].n_levels * float(terms[t].z[0, 0]) ** 2
         term = f if f < T else inner[0]
         factors.append(
             Factor(term, partitions[f][first[term]], np.bincount(partitions[f]).astype(float), around)
         )
-    terms_first = [by_size.index(order.index(t)) for t in range(T)]
-    places = (*terms_first, *(by_size.index(f) for f in range(T, len(partitions))))
+    places = tuple(by_size.index(f) for f in range(len(partitions)))
     z = tuple(float(term.z[0, 0]) for term in terms)
     return Balanced(tuple(factors), places, z, np.array(degrees, float)[list(places)], sizes[list(places)])

@@ -185,6 +185,10 @@ class Plan(abc.ABC):
     def levels(self, products: Products) -> Levels:
         """Put products with [X y] in their place; leading axes, those of several responses, stay."""
 
+    def arranged(self, by_term: Products) -> Products:
+        """Bring Z'V of every term, levels in their own order, into the order of the plan."""
+        return by_term
+
     def merge(self, products: Products) -> Structure:
         """Do as `levels` for one response, levels that repeat being merged."""
         return self.levels(products)

@@ -7,6 +7,8 @@ Everything that follows, the criterion and its derivatives, the estimates and th
 nothing that depends on the number of rows.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,6 +24,7 @@ from ._nested_plan import NestedPlan, nesting_order
 from ._node import Node, static
 from ._one_factor_plan import OneFactorPlan
 from ._solver import Iterative, Solver
+from ._strata_plan import BalancedPlan, balanced
 from ._structure import Plan, Structure, side_by_side
 from ._types import Array, Scalar, Theta, namespace
 
@@ -104,7 +107,7 @@ def compress(design: Design, solver: Solver = "auto") -> SuffStats:
 
 
 def plan(prepared: Conditioned, solver: Solver = "auto") -> Plan:
-    """Choose the arrangement: one factor, nested factors, or crossed factors.
+    """Choose the arrangement: one factor, nested or crossed factors, or the strata of a balanced design.
 
     Parameters
     ----------
@@ -125,11 +128,21 @@ def plan(prepared: Conditioned, solver: Solver = "auto") -> Plan:
     terms, Q = prepared.terms, prepared.Q
     if not terms:
         raise ValueError("A mixed model needs at least one random term; the design has none.")
-    order = (0,) if len(terms) == 1 else nesting_order(terms)
     if solver not in ("auto", "direct", "iterative") and not isinstance(solver, Iterative):
         raise ValueError(
             f"solver is {solver!r}; expected 'auto', 'direct', 'iterative' or Iterative(probes=, seed=)."
         )
+    if len(terms) == 1 and solver in ("auto", "direct"):
+        return OneFactorPlan.build(terms[0], Q)
+    if solver == "auto" and (strata := balanced(terms)) is not None:
+        return BalancedPlan(Q, terms, strata, partial(_by_level, prepared, solver))
+    return _by_level(prepared, solver)
+
+
+def _by_level(prepared: Conditioned, solver: Solver) -> Plan:
+    """Choose the arrangement of the levels of several factors."""
+    terms, Q = prepared.terms, prepared.Q
+    order = nesting_order(terms)
     if order is None:
         if solver == "direct":
             check_memory(terms)
@@ -142,8 +155,6 @@ def plan(prepared: Conditioned, solver: Solver = "auto") -> Plan:
             f"solver is {solver!r}, which is for crossed factors; the design has "
             f"{'one factor' if len(terms) == 1 else 'nested factors'}, solved at once: leave solver out."
         )
-    if len(terms) == 1:
-        return OneFactorPlan.build(terms[0], Q)
     return NestedPlan.build(terms, Q, order)
 
 
