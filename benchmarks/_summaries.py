@@ -7,17 +7,17 @@ from ._workloads import LARGE, PYTHON, Workload
 
 # Why a task of ours can take longer than another package's, or than we want, and what would change it.
 WHY = {
-    "lmer": "reading the formula (formulaic) and labelling results (pandas) is Python, and most of the "
-    "time; a reader of formulas and frames that is compiled would change it",
+    "lmer": "taking columns from the frame and labelling results (pandas), decompositions and sums (NumPy) "
+    "are some hundred calls from Python, and most of the time; a reader of frames that is compiled would "
+    "change it",
     "large": "the dense matrix of the smaller factors is inverted for each evaluation, at the rate of matrix "
     "products; fewer evaluations, or a sparse inverse where factors meet seldom, would change it",
     "profile": "mixedlm profiles the fixed effects alone, one parameter of four for Penicillin; ours finds "
     "all limits in one call, and leaving out those not asked for would change it",
     "refit": "more than half of the time is Python, which checks the response, sums it by level and labels "
     "results by pandas; many responses belong into fit_many, which takes microseconds each",
-    "optimiser": "XLA calls some seventy small loops for each evaluation, most of them over a few numbers, "
-    "and hands them to several threads where one has more than 512 bytes, which takes longer than to do "
-    "them; one loop over all of it, compiled as a whole, would change it",
+    "optimiser": "two hundred small loops are compiled as one kernel, but not optimised, so that the first "
+    "fit comes soon; optimising them would take half of their time away, and half a second at the first fit",
     "sets": "each data set is conditioned and summed by itself, in Python and NumPy, before all are fitted "
     "at once; doing that for many data sets of one shape together would change it",
     "satterthwaite": "the derivatives are a dozen calls of NumPy, and results are labelled by pandas; the "

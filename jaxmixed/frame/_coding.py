@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ._data import ModelFrame
+from ._known_matrices import coding_matrix
 
 Column = Mapping[str, np.ndarray]  # for each variable, coordinates over its basis
 Monomial = frozenset[tuple[str, int]]  # variables with the place, above zero, of a basis function
@@ -90,7 +91,7 @@ def read_coding(frame: ModelFrame, part: str) -> Coding:
             for item in scoped.factors:
                 name = item.factor.expr
                 if name in contrasts:
-                    coded = _coding_matrix(contrasts[name], item.reduced)
+                    coded = coding_matrix(contrasts[name], item.reduced)
                     vectors = _level_coordinates(coded).T
                 else:
                     vectors = np.eye(1 + widths[name])[1:]
@@ -99,7 +100,7 @@ def read_coding(frame: ModelFrame, part: str) -> Coding:
                 columns.append(_scaled(dict(reversed(product)), scoped.scale))
         terms[str(encoded.term)] = range(first, len(columns))
     treatment = all(
-        np.array_equal(_coding_matrix(state, True), np.eye(levels[name])[:, 1:])
+        np.array_equal(coding_matrix(state, True), np.eye(levels[name])[:, 1:])
         for name, state in contrasts.items()
     )
     return Coding(tuple(columns), terms, variables, levels, widths, treatment)
@@ -136,10 +137,6 @@ def _level_coordinates(values: np.ndarray) -> np.ndarray:
     return np.concatenate([values[:1], values[1:] - values[:1]])
 
 
-def _coding_matrix(state: Any, reduced: bool) -> np.ndarray:
-    return np.asarray(state.get_coding_matrix(reduced_rank=reduced), dtype=float)
-
-
 def _scaled(column: Column, scale: float) -> Column:
     if scale == 1 or not column:
         return column
@@ -156,7 +153,7 @@ def _widths(structure: Iterable[Any], contrasts: Mapping[str, Any]) -> dict[str,
         covariates = [name for name in names if name not in contrasts]
         coded = sum(
             prod(
-                _coding_matrix(contrasts[item.factor.expr], item.reduced).shape[1]
+                coding_matrix(contrasts[item.factor.expr], item.reduced).shape[1]
                 for item in scoped.factors
                 if item.factor.expr in contrasts
             )

@@ -20,15 +20,17 @@ from ._columns import Factor, open_data
 from ._errors import AliasedColumnsWarning, DroppedRowsWarning
 from ._formula import ParsedFormula, parse, plain
 from ._groups import GroupLabels
-from ._matrices import build_matrices, compile_parts
+from ._known_matrices import fitted_matrices
+from ._matrices import compile_parts
 from ._rank import independent_columns
 from ._reduced import Reduced
 from ._terms import random_terms
 from ._variables import (
+    Covariates,
     Variables,
     add_offsets,
+    check_numbers,
     complete_rows,
-    covariate_frame,
     find_variables,
     read,
     response,
@@ -62,8 +64,8 @@ class ModelFrame:
         Number of rows dropped.
     dropped_by
         Number of missing values of each variable that has any.
-    covariates
-        The covariates of the rows kept, by the names used in expressions: numbers, booleans, categories.
+    complete
+        The covariates of the rows kept.
     reduced
         `None`, unless the rows were read in batches and those of the design stand for them.
     """
@@ -79,7 +81,7 @@ class ModelFrame:
     n_dropped: int
     dropped_by: dict[str, int]
     variables: Variables = field(repr=False)
-    covariates: pd.DataFrame = field(repr=False)
+    complete: Covariates | pd.DataFrame = field(repr=False)
     factors: dict[str, pd.Index] = field(repr=False)
     parts: tuple[str, ...] = field(repr=False)
     specs: Any = field(repr=False)
@@ -88,6 +90,11 @@ class ModelFrame:
     state: dict = field(repr=False)
     context: Mapping[str, Any] = field(repr=False)
     reduced: Reduced | None = field(default=None, repr=False)
+
+    @property
+    def covariates(self) -> pd.DataFrame:
+        """The covariates of the rows kept, as expressions see them: numbers, booleans, categories."""
+        return self.complete.frame if isinstance(self.complete, Covariates) else self.complete
 
     @cached_property
     def fixed_index(self) -> pd.Index:
@@ -164,15 +171,16 @@ def model_frame(
     if w is not None:
         w = w[kept]
         check.check_weights(w)
-    frame = covariate_frame(columns, variables.in_calls, n)
+    check_numbers(columns)
+    covariates = Covariates(columns, variables.in_calls, n)
     state: dict = {}
-    total = add_offsets(parsed.offsets, frame, None if given is None else given[kept], context, state)
+    total = add_offsets(parsed.offsets, covariates, None if given is None else given[kept], context, state)
     y = np.zeros(n)
     if not one_sided:
-        y = response(parsed.response, columns, frame, context)
+        y = response(parsed.response, columns, covariates, context)
         check.check_response(y, total, plain(parsed.response))
 
-    matrices, specs = build_matrices(parts, compiled, frame, context)
+    matrices, specs = fitted_matrices(parts, compiled, covariates, context)
     for matrix in matrices.values():
         check.check_left_side(parsed.response, matrix.terms)
         check.check_matrix(matrix.values, matrix.names)
@@ -180,7 +188,7 @@ def model_frame(
     independent = independent_columns(fixed.values)
     check.check_columns(int(independent.sum()), n)
     weighted = w is not None and bool(np.ptp(w) > 0)
-    terms, groups = random_terms(parsed.bars, matrices, factors, frame, context, state, n, weighted)
+    terms, groups = random_terms(parsed.bars, matrices, factors, covariates, context, state, n, weighted)
     names = np.array(fixed.names, dtype=object)
     aliased = tuple(names[~independent])
     warn_of_data(n_dropped, len(source), dropped_by, aliased)
@@ -198,7 +206,7 @@ def model_frame(
         n_dropped=n_dropped,
         dropped_by=dropped_by,
         variables=variables,
-        covariates=frame,
+        complete=covariates,
         factors={name: column.levels for name, column in columns.items() if isinstance(column, Factor)},
         parts=parts,
         specs=specs,

@@ -86,7 +86,7 @@ def compile_parts(parts: tuple[str, ...]) -> tuple[Any, tuple[tuple[str, bool], 
 
 def expressions(formula: Any) -> tuple[str, ...]:
     """Return the Python expressions of a structured formula, or of none."""
-    factors = [] if formula is None else _factors([formula])
+    factors = [] if formula is None else factors_of([formula])
     return tuple(item.expr for item in factors if item.eval_method.value == "python")
 
 
@@ -164,8 +164,7 @@ def build_matrices(
         If new data have a level of a factor that the specs do not know.
     """
     n = len(data)
-    intercept = Matrix(np.ones((n, 1)), ("Intercept",), {"1": range(1)})
-    built = {"1": intercept, "0": Matrix(np.empty((n, 0)), (), {})}
+    built = without_formula(n)
     if formula is None:
         return built, None
     matrices = _materialise(formula, data, context, state)
@@ -178,6 +177,12 @@ def build_matrices(
             values = np.array(matrices[key], dtype=np.float64).reshape(n, len(spec.column_names))
             built[part] = Matrix(values, tuple(spec.column_names), terms)
     return built, matrices.model_spec
+
+
+def without_formula(n: int) -> dict[str, Matrix]:
+    """Return the right-hand sides that need no formulaic."""
+    intercept = Matrix(np.ones((n, 1)), ("Intercept",), {"1": range(1)})
+    return {"1": intercept, "0": Matrix(np.empty((n, 0)), (), {})}
 
 
 def _check_levels(spec: Any) -> None:
@@ -214,17 +219,18 @@ def _materialise(
             ) from None
         except Exception as error:  # whatever a user's expression raises
             specs = [formula] if isinstance(formula, Formula) else [spec.formula for spec in formula]
-            expressions = [item.expr for item in _factors(specs) if item.eval_method.value == "python"]
+            expressions = [item.expr for item in factors_of(specs) if item.eval_method.value == "python"]
             raise _cannot_evaluate("the formula", expressions, error, data, context) from error
 
 
 def calls_in(formula: Any) -> list[str]:
     """Return the expressions of a compiled formula that are Python code."""
-    factors = [] if formula is None else _factors([formula])
+    factors = [] if formula is None else factors_of([formula])
     return list(dict.fromkeys(item.expr for item in factors if item.eval_method.value == "python"))
 
 
-def _factors(formulas: list[Any]) -> Any:
+def factors_of(formulas: list[Any]) -> Any:
+    """Return formulaic's factors of each term of formulas, structured or not."""
     for formula in formulas:
         for part in formula._flatten() if hasattr(formula, "_flatten") else (formula,):
             for term in part:

@@ -164,7 +164,7 @@ def to_frame(learning: Learning, sums: Sums) -> ModelFrame:
         n_dropped=sums.n_rows - sums.n,
         dropped_by=learning.dropped_by,
         variables=reading.variables,
-        covariates=sample,
+        complete=sample,
         factors=layout.levels,
         parts=reading.parts,
         specs=layout.specs,

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -109,12 +110,52 @@ def subset(columns: Mapping[str, Any], keep: np.ndarray) -> dict[str, Any]:
     }
 
 
-def covariate_frame(columns: Mapping[str, Column], in_calls: frozenset[str], n: int) -> pd.DataFrame:
-    """Return complete covariates as a pandas frame for formulaic, after checking that they are finite."""
-    data: dict[str, Any] = {}
+@dataclass(frozen=True, eq=False)
+class Covariates:
+    """Complete covariates as expressions see them: pandas takes longer for their frame than a small fit.
+
+    Attributes
+    ----------
+    columns
+        By the name used in expressions.
+    in_calls
+        Those used inside calls, where a boolean is a number and not a factor.
+    n
+        Number of rows.
+    """
+
+    columns: Mapping[str, Column]
+    in_calls: frozenset[str]
+    n: int
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """A frame of them, made when first asked for."""
+        return covariate_frame(self.columns, self.in_calls, self.n)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.columns
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, name: str) -> pd.Series:
+        return cast(pd.Series, self.frame[name])
+
+
+def check_numbers(columns: Mapping[str, Column]) -> None:
+    """Check that columns of numbers are finite."""
     for name, column in columns.items():
         if isinstance(column, Numbers):
             check_finite(column.values, name)
+
+
+def covariate_frame(columns: Mapping[str, Column], in_calls: frozenset[str], n: int) -> pd.DataFrame:
+    """Return complete covariates as a pandas frame for formulaic, after checking that they are finite."""
+    check_numbers(columns)
+    data: dict[str, Any] = {}
+    for name, column in columns.items():
+        if isinstance(column, Numbers):
             data[name] = column.values
         elif name in in_calls and column.levels.inferred_type == "boolean":
             data[name] = column.levels.to_numpy(dtype=bool)[column.codes]
