@@ -28,6 +28,11 @@ class Layout(NamedTuple):
     tree: Any
     arrays: tuple[tuple[tuple[int, ...], np.dtype], ...]  # shape and dtype of each
 
+    @property
+    def shapes(self) -> Any:
+        """The tree that was packed, its shapes and dtypes alone."""
+        return jax.tree.unflatten(self.tree, [jax.ShapeDtypeStruct(*array) for array in self.arrays])
+
     def tree_of(self, vector: Float[jax.Array, " m"]) -> Any:
         """Return the tree that was packed."""
         ends = np.cumsum([0, *(int(np.prod(shape)) for shape, _ in self.arrays)])
@@ -47,10 +52,14 @@ class Packed(NamedTuple):
     layout: Layout
 
 
-def pack(tree: Any) -> Packed:
-    """Put the arrays of a tree one after the other."""
+def laid_out(tree: Any) -> tuple[list[Any], Layout]:
+    """Return the arrays of a tree, and where they lie once they are packed."""
     leaves, form = jax.tree.flatten(tree)
-    layout = Layout(form, tuple([(leaf.shape, leaf.dtype) for leaf in leaves]))
+    return leaves, Layout(form, tuple([(leaf.shape, leaf.dtype) for leaf in leaves]))
+
+
+def pack(leaves: list[Any], layout: Layout) -> Packed:
+    """Put arrays one after the other."""
     return Packed(np.concatenate(leaves, axis=None), layout)
 
 

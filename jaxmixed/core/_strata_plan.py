@@ -156,7 +156,7 @@ def _is_balanced_intercept(term: RandomTerm) -> bool:
     if namespace(term.z) is not np or term.z.shape[1] != 1:
         return False
     rows, z = np.bincount(np.asarray(term.codes), minlength=term.n_levels), term.z[:, 0]
-    return bool((rows == rows[0]).all() and (np.abs(z - z[0]) <= ALIKE * abs(z[0])).all())
+    return bool((rows == rows[0]).all() and z[0] != 0 and (np.abs(z - z[0]) <= ALIKE * abs(z[0])).all())
 
 
 def _canonical(codes: Codes) -> Int[np.ndarray, " n"]:

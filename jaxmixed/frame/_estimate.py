@@ -1,5 +1,6 @@
 """The compiled programs behind a fit, run in float64 whatever the caller's configuration."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from jaxmixed import core
 from ..core._conditioning import UNROLLED
 from ..core._covariance import n_theta
 from ..core._fit import WRITTEN_OUT
-from ..core._one_kernel import OneKernel, pack
+from ..core._one_kernel import Layout, OneKernel, laid_out, pack
 from ..core._programs import QUICK, QUICKEST, Program
 from ..core._suffstats import conditioned
 from ._errors import DataError
@@ -20,6 +21,7 @@ from ._errors import DataError
 OPTIONS = {True: QUICKEST, False: QUICK}  # of XLA, by whether loops are short
 AT_ONCE = 20_000_000  # numbers in the statistics of all the lanes that run side by side
 SMALL = 10_000  # numbers in the statistics, up to which loops are short
+KEPT = 256  # shapes, each with the choice of its program
 IN_ONE_KERNEL = 2_000  # numbers in the statistics, up to which calling kernels takes longer than running them
 
 
@@ -51,13 +53,13 @@ def fit_and_read(stats: core.SuffStats, reml: bool) -> Found:
     return minimum(ready(stats), reml)
 
 
-class Ready(NamedTuple):
-    """Statistics in the form that a program takes them in.
+class Choice(NamedTuple):
+    """How statistics of some shape are fitted.
 
     Attributes
     ----------
     program
-        Takes `arguments` and `reml`, and returns what `_packed` does.
+        Takes statistics, packed for one kernel, and `reml`, and returns what `_packed` does.
     k, p
         Numbers of variance parameters and of fixed effects.
     reads
@@ -65,30 +67,45 @@ class Ready(NamedTuple):
     """
 
     program: Callable[..., jax.Array]
-    arguments: Any
     k: int
     p: int
     reads: bool
 
 
-def ready(stats: core.SuffStats) -> Ready:
-    """Choose the program for a shape of statistics, and bring them into its form."""
-    k, size = sum([n_theta(blocks) for blocks in stats.blocks]), core.numbers_in(stats)
+@functools.lru_cache(KEPT)
+def choice(layout: Layout) -> Choice:
+    """Choose the program for a shape of statistics."""
+    stats = layout.shapes
+    k, size = sum(map(n_theta, stats.blocks)), core.numbers_in(stats)
     reads = size <= SMALL and not isinstance(stats.structure, core.AnyCrossed)
     if not reads:
-        return Ready(_alone[size <= SMALL], stats, k, stats.p, reads)
-    widest = max([sum(blocks) for blocks in stats.blocks])
-    if size <= IN_ONE_KERNEL and stats.p <= UNROLLED and widest <= WRITTEN_OUT:
-        return Ready(_in_one_kernel, pack(stats), k, stats.p, reads)
-    return Ready(_with_estimates, stats, k, stats.p, reads)
+        return Choice(_alone[size <= SMALL], k, stats.p, reads)
+    # Longer sums are better left to libraries.
+    narrow = stats.p <= UNROLLED and max(map(sum, stats.blocks)) <= WRITTEN_OUT
+    return Choice(_in_one_kernel if narrow and size <= IN_ONE_KERNEL else _with_estimates, k, stats.p, reads)
+
+
+class Ready(NamedTuple):
+    """Statistics in the form in which a program takes them."""
+
+    choice: Choice
+    arguments: Any
+
+
+def ready(stats: core.SuffStats) -> Ready:
+    """Choose a program, and bring statistics into its form."""
+    leaves, layout = laid_out(stats)
+    chosen = choice(layout)
+    return Ready(chosen, pack(leaves, layout) if chosen.program is _in_one_kernel else stats)
 
 
 def minimum(ready: Ready, reml: bool) -> Found:
     """Do as `fit_and_read`."""
+    program, k, p, reads = ready.choice
     with jax.enable_x64(True):
-        packed = np.asarray(ready.program(ready.arguments, reml=reml))
-    optimum, rest = _unpacked(packed[ready.k :], ready.k)
-    return Found(optimum, packed[: ready.k], _estimates(rest, ready.p) if ready.reads else None)
+        packed = np.asarray(program(ready.arguments, reml=reml))
+    optimum, rest = _unpacked(packed[k:], k)
+    return Found(optimum, packed[:k], _estimates(rest, p) if reads else None)
 
 
 def _packed(stats: core.SuffStats, reml: bool, reads: bool = False) -> jax.Array:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmixed.core._one_kernel import OneKernel, pack
+from jaxmixed.core._one_kernel import OneKernel, laid_out, pack
 
 TREE = {"a": np.arange(6.0).reshape(2, 3), "b": (np.float64(2.5), np.array([7, -1], np.int32), None)}
 
@@ -16,12 +16,16 @@ def total(tree, power: int):
     return sum((leaf**power).sum() for leaf in jax.tree.leaves(tree))
 
 
+def packed(tree):
+    return pack(*laid_out(tree))
+
+
 def kept(vector, layout):
     return layout.tree_of(jnp.asarray(vector))
 
 
 def test_what_is_packed_comes_back(x64):
-    found = kept(*pack(TREE))
+    found = kept(*packed(TREE))
     assert jax.tree.structure(found) == jax.tree.structure(TREE)
     for mine, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(TREE), strict=True):
         assert mine.dtype == theirs.dtype
@@ -31,10 +35,10 @@ def test_what_is_packed_comes_back(x64):
 def test_one_kernel(x64):
     """The whole program is one call that XLA compiles as it stands."""
     program = OneKernel(total, ["power"])
-    packed = pack(TREE)
+    one = packed(TREE)
     for power in (1, 2):
-        np.testing.assert_allclose(program(packed, power=power), total(TREE, power))
-    lowered = program._whole._jitted.lower(packed.vector, layout=packed.layout, power=2)
+        np.testing.assert_allclose(program(one, power=power), total(TREE, power))
+    lowered = program._whole._jitted.lower(one.vector, layout=one.layout, power=2)
     main = lowered.compile().as_text().split("ENTRY")[1].splitlines()
     (call,) = [line for line in main if " call(" in line]
     assert 'xla_cpu_small_call="true"' in call
@@ -59,7 +63,7 @@ def refusing(monkeypatch):
 def test_what_is_refused_is_compiled_as_usual(refusing, x64):
     program, asked = refusing
     for _ in range(2):
-        np.testing.assert_allclose(program(pack(TREE), power=2), total(TREE, 2))
-    assert asked == [pack(TREE).layout]
-    program(pack(TREE["a"]), power=2)
+        np.testing.assert_allclose(program(packed(TREE), power=2), total(TREE, 2))
+    assert asked == [packed(TREE).layout]
+    program(packed(TREE["a"]), power=2)
     assert len(asked) == 2
