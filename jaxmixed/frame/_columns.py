@@ -31,7 +31,7 @@ class Numbers:
     Attributes
     ----------
     values
-        float64, NaN where missing, shape (n,).
+        float64, NaN where missing, shape (n,); never the memory of the user's frame, which may change.
     """
 
     values: np.ndarray
@@ -201,7 +201,7 @@ def read_column(series: pd.Series) -> Column:
     """Read a column as a covariate: numbers stay numbers; text, categories and booleans are factors."""
     dtype = series.dtype
     if isinstance(dtype, np.dtype) and dtype.kind in "iuf":
-        return Numbers(series.to_numpy(dtype=np.float64))
+        return Numbers(np.array(series.values, dtype=np.float64))
     if isinstance(dtype, pd.CategoricalDtype) or dtype.kind == "b":
         return read_factor(series)
     inferred = pd.api.types.infer_dtype(series, skipna=True) if dtype.kind in "OcmM" else ""
@@ -218,7 +218,8 @@ def read_column(series: pd.Series) -> Column:
 def read_factor(values: pd.Series) -> Factor:
     """Read a column as a factor, whatever its type."""
     if isinstance(values.dtype, pd.CategoricalDtype):
-        return Factor(values.cat.codes.to_numpy().astype(np.int64), values.cat.categories)
+        categorical = cast(pd.Categorical, values.array)
+        return Factor(categorical.codes.astype(np.int64), categorical.categories)
     what = "A factor" if values.name is None else f"Column {values.name!r}"
     try:
         codes, levels = pd.factorize(values)

@@ -171,7 +171,7 @@ def response(
     name = plain(expression)
     column = columns.get(name)
     if isinstance(column, Numbers):
-        return column.values.copy()  # the fit must not change when the user's frame does
+        return column.values
     values = frame[name] if column else evaluate(expression, frame, context, {})
     if not pd.api.types.is_numeric_dtype(values.dtype) or values.dtype == bool:
         raise DataError(

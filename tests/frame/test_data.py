@@ -207,6 +207,24 @@ def test_missing_values_drop_rows_once(sleep):
     assert frame.design.weights.shape == (167,)
 
 
+@pytest.mark.parametrize("change", ["at", "iloc", "replace"])
+def test_the_model_does_not_change_with_the_frame(change):
+    """pandas changes columns in place where it knows of nobody else who holds them."""
+    numbers = {name: RNG.uniform(1, 2, size=12) for name in ("y", "x")}
+    data = pd.DataFrame({**numbers, "f": pd.Categorical(list("pqr") * 4), "g": np.repeat([1, 2, 3], 4)})
+    frame = model_frame("y ~ x + f + (1 | g)", data)
+    before = data[["y", "x", "f"]].copy(deep=True)
+    if change == "at":
+        data.at[0, "x"], data.at[0, "y"], data.at[0, "f"] = 9.0, 9.0, "r"
+    elif change == "iloc":
+        data.iloc[0, :3] = [9.0, 9.0, "r"]
+    else:
+        data.replace({"x": {numbers["x"][0]: 9.0}, "y": {numbers["y"][0]: 9.0}}, inplace=True)
+    assert (data.loc[0, ["x", "y"]] == 9).all()
+    np.testing.assert_array_equal(frame.design.y, before["y"])
+    pd.testing.assert_frame_equal(frame.covariates, before)
+
+
 def test_transforms_learn_from_the_rows_that_are_fitted(sleep):
     data = sleep.assign(Reaction=sleep.Reaction.where(sleep.Days > 1))
     with pytest.warns(DroppedRowsWarning):
