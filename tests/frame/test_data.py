@@ -5,6 +5,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from jaxmixed.frame import _rank
 from jaxmixed.frame._data import model_frame
 from jaxmixed.frame._errors import AliasedColumnsWarning, DroppedRowsWarning
 from jaxmixed.frame._newdata import new_design
@@ -299,3 +300,21 @@ def test_aliased_columns_of_any_scale():
 
 def test_more_columns_than_rows_are_aliased():
     assert independent_columns(RNG.normal(size=(4, 7))).sum() == 4
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-170, 1e-120, 1.0, 1e120, 1e170, 1e300])
+def test_aliased_columns_are_found_where_squares_are_no_numbers(scale):
+    x, z = scale * RNG.uniform(1, 2, size=(2, 50))
+    np.testing.assert_array_equal(independent_columns(np.column_stack([x, x, z])), [True, False, True])
+
+
+@pytest.mark.parametrize("left", 10.0 ** -np.arange(1, 13))
+def test_cross_products_say_no_more_than_the_columns_do(left, monkeypatch):
+    """What a column leaves of its norm beside the others decides, in whichever way it is found."""
+    Q = np.linalg.qr(RNG.normal(size=(200, 6)))[0]
+    X = Q[:, :5].copy()
+    X[:, 3] = Q[:, :3].sum(axis=1) + left * Q[:, 5]
+    found = independent_columns(X)
+    monkeypatch.setattr(_rank, "INDEPENDENT", np.inf)
+    np.testing.assert_array_equal(found, independent_columns(X))
+    assert found.all() == (left > 1e-10)
