@@ -1,12 +1,13 @@
 """Grouping factors: from columns to level codes, observed combinations only.
 
 The codes of an interaction b:a are built two factors at a time, code = code_b * J_a + code_a, and
-compressed to the observed pairs at once, so that no table of all combinations ever exists and
-the codes stay below n * J_a. Levels are in lme4's order: the first factor varies slowest.
+compressed to the observed pairs at once, so that no table of all combinations is larger than the
+rows and the codes stay below n * J_a. Levels are in lme4's order: the first factor varies slowest.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -24,9 +25,6 @@ class GroupLabels:
         Name of the factor as lme4 writes it: "Subject", "cask:batch".
     terms
         Names of the columns in each covariance block; a diagonal term has a block for each column.
-    levels
-        Labels in code order, shape (J,): the values of a single factor, text such as "a:A" for
-        an interaction.
     factors
         Levels of each factor of an interaction in order, those observed.
     pairs
@@ -37,7 +35,6 @@ class GroupLabels:
 
     name: str
     terms: tuple[tuple[str, ...], ...]
-    levels: np.ndarray
     group: tuple[str, ...]
     factors: tuple[pd.Index, ...] = field(repr=False)
     pairs: tuple[np.ndarray, ...] = field(repr=False)
@@ -47,13 +44,26 @@ class GroupLabels:
         """Names of the random effects of one level, in the order of the columns of z."""
         return tuple(name for term in self.terms for name in term)
 
+    @property
+    def n_levels(self) -> int:
+        """Number of levels J."""
+        return len(self.pairs[-1]) if self.pairs else len(self.factors[0])
+
+    @cached_property
+    def levels(self) -> np.ndarray:
+        """Labels in code order, shape (J,): the values of a single factor, text such as "a:A" for several."""
+        labels = self.factors[0].to_numpy()
+        for levels, keys in zip(self.factors[1:], self.pairs, strict=True):
+            left, right = labels[keys // len(levels)], levels.to_numpy()[keys % len(levels)]
+            labels = np.array([f"{a}:{b}" for a, b in zip(left, right, strict=True)], dtype=object)
+        return labels
+
 
 @dataclass(frozen=True)
 class Grouping:
     """A grouping factor met in data: its codes, and what `GroupLabels` needs to find them again."""
 
     codes: np.ndarray
-    levels: np.ndarray
     factors: tuple[pd.Index, ...]
     pairs: tuple[np.ndarray, ...]
 
@@ -61,14 +71,22 @@ class Grouping:
 def group(columns: Sequence[Factor]) -> Grouping:
     """Code the interaction of factors that have no missing values."""
     factors = [column.observed() for column in columns]
-    codes, labels, pairs = factors[0].codes, factors[0].levels.to_numpy(), []
+    codes, n_levels, pairs = factors[0].codes, len(factors[0].levels), []
     for factor in factors[1:]:
-        levels = factor.levels
-        keys, codes = np.unique(codes * len(levels) + factor.codes, return_inverse=True)
+        further = len(factor.levels)
+        keys, codes = _compress(codes * further + factor.codes, n_levels * further)
+        n_levels = len(keys)
         pairs.append(keys)
-        left, right = labels[keys // len(levels)], levels.to_numpy()[keys % len(levels)]
-        labels = np.array([f"{a}:{b}" for a, b in zip(left, right, strict=True)], dtype=object)
-    return Grouping(codes, labels, tuple(factor.levels for factor in factors), tuple(pairs))
+    return Grouping(codes, tuple([factor.levels for factor in factors]), tuple(pairs))
+
+
+def _compress(codes: np.ndarray, n_codes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the codes that occur among `n_codes`, in order, and the place of each row's among them."""
+    if n_codes > len(codes):
+        return np.unique(codes, return_inverse=True)
+    occurs = np.zeros(n_codes, dtype=bool)
+    occurs[codes] = True
+    return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[codes]
 
 
 def find_levels(column: Factor, levels: pd.Index) -> np.ndarray:

@@ -36,13 +36,13 @@ def random_terms(
         columns = [grouping_column(expression, factors, frame, context, state) for expression in factor]
         grouping = group(columns)
         blocks = tuple(block for bar in mine for block in _blocks(bar, matrices[bar.columns].names))
-        labels = GroupLabels(mine[0].name, blocks, grouping.levels, factor, grouping.factors, grouping.pairs)
+        labels = GroupLabels(mine[0].name, blocks, factor, grouping.factors, grouping.pairs)
         check_overlap(labels.name, labels.columns)
-        check_group(labels.name, len(grouping.levels), blocks, n, weighted)
+        check_group(labels.name, labels.n_levels, blocks, n, weighted)
         z = join_columns(mine, matrices)
         check_random_columns(labels.name, labels.columns, z)
         sizes = tuple(len(block) for block in blocks)
-        found.append((RandomTerm(z, grouping.codes, len(grouping.levels), sizes), labels))
+        found.append((RandomTerm(z, grouping.codes, labels.n_levels, sizes), labels))
     found.sort(key=lambda pair: -pair[0].n_levels)
     return tuple(term for term, _ in found), tuple(labels for _, labels in found)
 

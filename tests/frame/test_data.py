@@ -5,7 +5,8 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from jaxmixed.frame import _rank
+from jaxmixed.frame import _groups, _rank
+from jaxmixed.frame._columns import Factor
 from jaxmixed.frame._data import model_frame
 from jaxmixed.frame._errors import AliasedColumnsWarning, DroppedRowsWarning
 from jaxmixed.frame._newdata import new_design
@@ -151,6 +152,26 @@ def test_only_observed_combinations_are_levels():
     frame = model_frame("y ~ 1 + (1 | a:b) + (1 | c)", data)
     assert list(frame.groups[0].levels) == [f"{i}:{1000 * i}" for i in range(6)]
     assert len(frame.groups[0].pairs[0]) == 6
+
+
+@pytest.mark.parametrize("n", [5, 40, 400])
+def test_combinations_are_coded_alike_whether_few_or_many(n, monkeypatch):
+    """A table of all combinations, where it is no larger than the rows, finds what sorting finds."""
+    rng = np.random.default_rng(n)
+    factors = [
+        Factor(rng.integers(0, size, n), pd.Index(list("abcdefghij")[:size])).observed()
+        for size in (10, 4, 3)
+    ]
+    found = _groups.group(factors)
+    monkeypatch.setattr(_groups, "_compress", lambda codes, _: np.unique(codes, return_inverse=True))
+    expected = _groups.group(factors)
+    np.testing.assert_array_equal(found.codes, expected.codes)
+    for mine, theirs in zip(found.pairs, expected.pairs, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    labels = _groups.GroupLabels("f", (("Intercept",),), ("f",), found.factors, found.pairs)
+    rows = [":".join(f.levels[f.codes[i]] for f in factors) for i in range(n)]
+    assert labels.n_levels == len(labels.levels) == len(set(rows))
+    assert labels.levels[found.codes].tolist() == rows
 
 
 def test_factors_come_largest_first_and_else_as_written():
