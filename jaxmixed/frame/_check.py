@@ -196,6 +196,8 @@ def check_overlap(name: str, columns: tuple[str, ...]) -> None:
 
 def check_random_columns(name: str, columns: tuple[str, ...], z: np.ndarray) -> None:
     """Check that no column of a random term is zero throughout."""
+    if z[0].all():
+        return
     zero = ~z.any(axis=0)
     if zero.any():
         raise DataError(

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,9 @@ from ._variables import (
     check_numbers,
     complete_rows,
     find_variables,
+    observed,
     read,
     response,
-    subset,
 )
 
 
@@ -164,7 +165,10 @@ def model_frame(
 
     columns, factors = read(variables, source)
     keep, dropped_by = complete_rows([columns, factors], given, len(source))
-    columns, factors = subset(columns, keep), subset(factors, keep)
+    if dropped_by:
+        columns = {name: column.take(keep) for name, column in columns.items()}
+        factors = {name: factor.take(keep) for name, factor in factors.items()}
+    columns = observed(columns)
     kept = np.flatnonzero(keep)
     n, n_dropped = len(kept), len(source) - len(kept)
     check.check_rows(n, n_dropped, dropped_by)
@@ -181,7 +185,7 @@ def model_frame(
         check.check_response(y, total, plain(parsed.response))
 
     matrices, specs = fitted_matrices(parts, compiled, covariates, context)
-    for matrix in matrices.values():
+    for matrix in [matrices[part] for part in parts]:
         check.check_left_side(parsed.response, matrix.terms)
         check.check_matrix(matrix.values, matrix.names)
     fixed = matrices[parsed.fixed]
@@ -189,8 +193,7 @@ def model_frame(
     check.check_columns(int(independent.sum()), n)
     weighted = w is not None and bool(np.ptp(w) > 0)
     terms, groups = random_terms(parsed.bars, matrices, factors, covariates, context, state, n, weighted)
-    names = np.array(fixed.names, dtype=object)
-    aliased = tuple(names[~independent])
+    aliased = tuple(compress(fixed.names, ~independent))
     warn_of_data(n_dropped, len(source), dropped_by, aliased)
     return ModelFrame(
         formula=parsed,
@@ -198,7 +201,7 @@ def model_frame(
             y, fixed.values if independent.all() else fixed.values[:, independent], terms, w, total
         ),
         response=plain(parsed.response),
-        fixed_names=tuple(names[independent]),
+        fixed_names=tuple(compress(fixed.names, independent)),
         aliased=aliased,
         groups=groups,
         index=source.index[kept] if n_dropped else source.index,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -36,14 +36,14 @@ class Variables:
     grouping: tuple[str, ...]
     in_calls: frozenset[str]
 
-    @property
+    @cached_property
     def covariates(self) -> tuple[str, ...]:
         """All columns read as covariates."""
         return tuple(dict.fromkeys(self.other + self.fixed))
 
 
 def find_variables(
-    parsed: ParsedFormula, used: Iterable[tuple[str, bool]], source: Source, context: Mapping[str, Any]
+    parsed: ParsedFormula, used: tuple[tuple[str, bool], ...], source: Source, context: Mapping[str, Any]
 ) -> Variables:
     """Find the columns a formula uses, given the names in its matrices and whether each is in a call.
 
@@ -52,6 +52,26 @@ def find_variables(
     DataError
         If a name is neither a column nor in scope.
     """
+    named = _named(parsed, used)
+    if all([name in source for name in named.covariates + named.grouping]):
+        return named
+
+    def columns(names: Iterable[str]) -> tuple[str, ...]:
+        """Leave out the names that are no column but mean something, inside calls or in the context."""
+        found = []
+        for name in names:
+            if name in source:
+                found.append(name)
+            elif name not in context and not (name in named.in_calls and in_scope(name)):
+                raise unknown_column(name, source.columns, f"the formula {parsed.text!r}")
+        return tuple(found)
+
+    return Variables(columns(named.fixed), columns(named.other), columns(named.grouping), named.in_calls)
+
+
+@lru_cache(maxsize=256)
+def _named(parsed: ParsedFormula, used: tuple[tuple[str, bool], ...]) -> Variables:
+    """Return the names in a formula as if all were columns."""
     factors = dict.fromkeys(factor for bar in parsed.bars for factor in bar.group)
     expressions = [factor for factor in factors if not NAME.fullmatch(factor)]
     other, in_calls = [], {name for name, in_call in used if in_call}
@@ -59,20 +79,10 @@ def find_variables(
         other += names_in(expression)
         in_calls |= set() if NAME.fullmatch(expression) else set(names_in(expression))
     grouping = [plain(factor) for factor in factors if NAME.fullmatch(factor)]
-
-    def columns(names: Iterable[str]) -> tuple[str, ...]:
-        """Leave out the names that are no column but mean something, inside calls or in the context."""
-        found = []
-        for name in dict.fromkeys(names):
-            if name in source:
-                found.append(name)
-            elif name not in context and not (name in in_calls and in_scope(name)):
-                raise unknown_column(name, source.columns, f"the formula {parsed.text!r}")
-        return tuple(found)
-
-    return Variables(
-        columns(name for name, _ in used), columns(other), columns(grouping), frozenset(in_calls)
+    fixed, other, grouping = (
+        tuple(dict.fromkeys(names)) for names in ([name for name, _ in used], other, grouping)
     )
+    return Variables(fixed, other, grouping, frozenset(in_calls))
 
 
 def read(variables: Variables, source: Source) -> tuple[dict[str, Column], dict[str, Factor]]:
@@ -100,13 +110,10 @@ def complete_rows(
     return keep, missing
 
 
-def subset(columns: Mapping[str, Any], keep: np.ndarray) -> dict[str, Any]:
-    """Keep some rows, and of factors the levels that still occur."""
-    kept: dict[str, Any] = dict(columns)
-    if not keep.all():
-        kept = {name: column.take(keep) for name, column in columns.items()}
+def observed(columns: Mapping[str, Column]) -> dict[str, Column]:
+    """Keep of factors the levels that occur."""
     return {
-        name: column.observed() if isinstance(column, Factor) else column for name, column in kept.items()
+        name: column.observed() if isinstance(column, Factor) else column for name, column in columns.items()
     }
 
 
