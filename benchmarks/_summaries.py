@@ -16,8 +16,9 @@ WHY = {
     "all limits in one call, and leaving out those not asked for would change it",
     "refit": "more than half of the time is Python, which checks the response, sums it by level and labels "
     "results by pandas; many responses belong into fit_many, which takes microseconds each",
-    "optimiser": "two hundred small loops are compiled as one kernel, but not optimised, so that the first "
-    "fit comes soon; optimising them would take half of their time away, and half a second at the first fit",
+    "optimiser": "XLA makes one kernel of some two hundred small loops, which it is told not to optimise, so "
+    "that the first fit comes soon; optimising them would take half of their time away, and half a second "
+    "at the first fit",
     "sets": "each data set is conditioned and summed by itself, in Python and NumPy, before all are fitted "
     "at once; doing that for many data sets of one shape together would change it",
     "satterthwaite": "the derivatives are a dozen calls of NumPy, and results are labelled by pandas; the "
