@@ -101,7 +101,7 @@ def _key(parts: tuple[str, ...], columns: Mapping[str, Column]) -> Any:
 
 @lru_cache(maxsize=KEPT)
 def _plain_names(parts: tuple[str, ...]) -> frozenset[str] | None:
-    """Return the names that a formula multiplies; nothing if it does anything else, or has no formula."""
+    """Return the names that a formula multiplies; nothing if it does anything else."""
     formula, used = compile_parts(parts)
     if any(in_call for _, in_call in used):
         return None
