@@ -75,6 +75,17 @@ class Program(Generic[T]):
 def _keep_few() -> None:
     """Let go of all programs once there are too many: those still in use are soon compiled again."""
     with _changing:
-        if sum(program._known for program in _all) > MOST:
-            for program in _all:
-                program.clear()
+        if kept() > MOST:
+            let_go()
+
+
+def kept() -> int:
+    """Return how many programs are kept; JAX may have let go of some."""
+    return sum(program._size() for program in _all if program._known)
+
+
+def let_go() -> None:
+    """Let go of all programs."""
+    for program in _all:
+        if program._known:
+            program.clear()
