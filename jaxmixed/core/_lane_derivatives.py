@@ -57,21 +57,14 @@ def contract(subscripts: str, *arrays: Lanes) -> Lanes:
     }
     summed = sorted(sizes.keys() - set(output))
 
-    def spread(array: Lanes, own: str, at: dict[str, int]) -> Lanes:
-        """Take an element along the axes that are summed, and put the others where the output has them."""
-        array = array[tuple(at.get(letter, slice(None)) for letter in own)]
-        left = [letter for letter in own if letter not in at]
-        order = sorted(range(len(left)), key=lambda axis: output.index(left[axis]))
-        array = jnp.transpose(array, [*order, len(left), len(left) + 1])
-        return jnp.expand_dims(array, [axis for axis, letter in enumerate(output) if letter not in left])
-
-    def term(at: dict[str, int]) -> Lanes:
+    def term(at: dict[str, int], letters: str = output) -> Lanes:
+        """Multiply the arrays, taking an element along some axes and keeping those called by letters."""
         return functools.reduce(
-            operator.mul, [spread(a, own, at) for a, own in zip(arrays, owns, strict=True)]
+            operator.mul, [_spread(a, own, letters, at) for a, own in zip(arrays, owns, strict=True)]
         )
 
     if math.prod(sizes[letter] for letter in summed) > MOST_TERMS:
-        return _summed(owns, output, summed, arrays)
+        return term({}, "".join([output, *summed])).sum(tuple(range(len(output), len(sizes))))
     places = itertools.product(*(range(sizes[letter]) for letter in summed))
     terms = [term(dict(zip(summed, place, strict=True))) for place in places]
     if terms:
@@ -80,17 +73,13 @@ def contract(subscripts: str, *arrays: Lanes) -> Lanes:
     return jnp.zeros((*(sizes[letter] for letter in output), *along), arrays[0].dtype)
 
 
-def _summed(owns: list[str], output: str, summed: list[str], arrays: tuple[Lanes, ...]) -> Lanes:
-    """Multiply arrays whose axes have all been brought into one order, and sum over the last of the small."""
-    letters = [*output, *summed]
-
-    def aligned(array: Lanes, own: str) -> Lanes:
-        order = sorted(range(len(own)), key=lambda axis: letters.index(own[axis]))
-        array = jnp.transpose(array, [*order, len(own), len(own) + 1])
-        return jnp.expand_dims(array, [axis for axis, letter in enumerate(letters) if letter not in own])
-
-    product = functools.reduce(operator.mul, [aligned(a, own) for a, own in zip(arrays, owns, strict=True)])
-    return product.sum(tuple(range(len(output), len(letters))))
+def _spread(array: Lanes, own: str, letters: str, at: dict[str, int]) -> Lanes:
+    """Take an element along the axes that `at` names, and put the others where `letters` has them."""
+    array = array[tuple(at.get(letter, slice(None)) for letter in own)]
+    left = [letter for letter in own if letter not in at]
+    order = sorted(range(len(left)), key=lambda axis: letters.index(left[axis]))
+    array = jnp.transpose(array, [*order, len(left), len(left) + 1])
+    return jnp.expand_dims(array, [axis for axis, letter in enumerate(letters) if letter not in left])
 
 
 class ByLevel(NamedTuple):

@@ -225,8 +225,7 @@ def _materialise(
 
 def calls_in(formula: Any) -> list[str]:
     """Return the expressions of a compiled formula that are Python code."""
-    factors = [] if formula is None else factors_of([formula])
-    return list(dict.fromkeys(item.expr for item in factors if item.eval_method.value == "python"))
+    return list(dict.fromkeys(expressions(formula)))
 
 
 def factors_of(formulas: list[Any]) -> Any:
