@@ -103,18 +103,21 @@ class Covariances(NamedTuple):
 
 
 def covariances(theta: Theta, blocks: tuple[Blocks, ...]) -> Covariances:
-    """Return the elements of Psi with their derivatives."""
-    xp = namespace(theta)
-    values, jacobian, hessian = [], [], []
-    for L, b, (start, end) in zip(relative_factors(theta, blocks), blocks, ranges(blocks), strict=True):
-        E, (row, column), beside = basis(b, theta.dtype), positions(b), (start, len(theta) - end)
-        slope, curve = E @ L.T, E[:, None] @ E.swapaxes(1, 2)
-        slope, curve = slope + slope.swapaxes(1, 2), curve + curve.swapaxes(2, 3)
-        values.append((L @ L.T)[row, column])
-        jacobian.append(pad(slope[:, row, column].T, ((0, 0), beside)))
-        inside = np.moveaxis(curve[:, :, row, column], 2, 0)
-        hessian.append(pad(inside, ((0, 0), beside, beside)))
-    return Covariances(xp.concatenate(values), xp.concatenate(jacobian), np.concatenate(hessian))
+    """Return the elements of Psi with their derivatives: they are quadratic in theta."""
+    curves = _curves(blocks, theta.dtype)
+    jacobian = curves @ theta
+    return Covariances(jacobian @ theta / 2, jacobian, curves)
+
+
+@functools.lru_cache(maxsize=64)
+def _curves(blocks: tuple[Blocks, ...], dtype: Any) -> np.ndarray:
+    curves = []
+    for b, (start, end) in zip(blocks, ranges(blocks), strict=True):
+        E, (row, column), beside = basis(b, dtype), positions(b), (start, sum(map(n_theta, blocks)) - end)
+        products = E[:, None] @ E.swapaxes(1, 2)
+        inside = (products + products.swapaxes(2, 3))[:, :, row, column]
+        curves.append(pad(np.moveaxis(inside, 2, 0), ((0, 0), beside, beside)))
+    return np.concatenate(curves)
 
 
 @functools.cache

@@ -1,12 +1,12 @@
-"""(theta, SuffStats) -> Information: what tests of beta and standard errors of variances rest on.
+"""(theta, SuffStats) -> Information: the expected information on the (co)variances, and what goes with it.
 
 Let psi hold the elements of every Sigma_t = sigma^2 Psi_t and, last, sigma^2. V is linear in psi, so that
 
-    L(psi) = log|V|,     S(psi) = [X y]'V^-1[X y]
+    L(psi) = log|V|,     S(psi) = X'V^-1X
 
-and their first and second derivatives hold the observed and the expected information, and all of what
-Kenward & Roger (1997, doi:10.2307/2533558) need. The structure differentiates in Psi at sigma^2 = 1;
-sigma^2 follows from Euler's theorem, S being homogeneous of degree -1 in psi, and exp(L) of degree n:
+and their first and second derivatives hold all of what Kenward & Roger (1997, doi:10.2307/2533558) need. The
+structure differentiates in Psi at sigma^2 = 1; sigma^2 follows from Euler's theorem, S being homogeneous of
+degree -1 in psi, and exp(L) of degree n:
 
     sum_j psi_j S_j = -S,     sum_j psi_j S_ij = -2 S_i,     sum_j psi_j L_j = n,     sum_j psi_j L_ij = -L_i.
 
@@ -25,31 +25,25 @@ from ._types import Array, Scalar, Theta, namespace
 
 
 class Information(NamedTuple):
-    """Derivatives of likelihood and X'V^-1X in psi, m = k + 1 parameters, in units of sigma.
+    """Derivatives of X'V^-1X in psi, m = k + 1 parameters, in units of sigma, and the information on psi.
 
     Attributes
     ----------
-    XVX
-        X'V^-1X, shape (p, p).
     inverse
-        Its inverse, the covariance of gamma.
+        (X'V^-1X)^-1, the covariance of gamma, shape (p, p).
     d_XVX, dd_XVX
-        Its derivatives, shapes (m, p, p) and (m, m, p, p).
-    gradient, observed
-        First and second derivatives of the criterion, beta profiled out, shapes (m,) and (m, m).
+        Derivatives of X'V^-1X, shapes (m, p, p) and (m, m, p, p).
     expected
-        Expectation of `observed` for the restricted likelihood, tr(P V_i P V_j).
+        Expectation of the second derivatives of the criterion, by restricted likelihood: tr(P V_i P V_j),
+        shape (m, m).
     gamma, pwrss
         Coefficients of the conditioned X, shape (p,), and the penalised residual sum of squares, both in
         units of the conditioned response, not of sigma.
     """
 
-    XVX: Float[Array, "p p"]
     inverse: Float[Array, "p p"]
     d_XVX: Float[Array, "m p p"]
     dd_XVX: Float[Array, "m m p p"]
-    gradient: Float[Array, " m"]
-    observed: Float[Array, "m m"]
     expected: Float[Array, "m m"]
     gamma: Float[Array, " p"]
     pwrss: Scalar
@@ -61,8 +55,8 @@ def curvature(theta: Theta, stats: SuffStats) -> Curvature:
     return stats.structure.curvature(conditioned_factors(theta, stats), directions, stats.C)
 
 
-def information(theta: Theta, curved: Curvature, stats: SuffStats, reml: bool = True) -> Information:
-    """Return the information on psi at theta, and at the sigma that maximises the likelihood there.
+def information(theta: Theta, curved: Curvature, stats: SuffStats) -> Information:
+    """Return the expected information on psi at theta.
 
     Parameters
     ----------
@@ -72,36 +66,18 @@ def information(theta: Theta, curved: Curvature, stats: SuffStats, reml: bool = 
         `curvature(theta, stats)`.
     stats
         Sufficient statistics.
-    reml
-        Whose observed information: that of the restricted likelihood (default) or of the likelihood.
     """
     xp = namespace(curved.schur)
     factors = zip(conditioned_factors(theta, stats), stats.blocks, strict=True)
     psi = xp.concatenate([(L @ L.T)[positions(b)] for L, b in factors])
     profiled = profile_out(curved.schur)
-    dof = stats.n - stats.p if reml else stats.n
-    in_sigmas = xp.concatenate([xp.ones(stats.p, curved.schur.dtype), xp.sqrt(dof / profiled.pwrss)[None]])
-    scale = in_sigmas[:, None] * in_sigmas[None, :]
-    schur = curved.schur * scale
-    d_schur, dd_schur = _with_residual(psi, -schur, curved.d_schur * scale, curved.dd_schur * scale, 2)
-    d_logdet, dd_logdet = _with_residual(psi, stats.n, curved.d_logdet, curved.dd_logdet, 1)
-    XVX, inverse = schur[:-1, :-1], profiled.inverse
-    d_XVX, dd_XVX = d_schur[:, :-1, :-1], dd_schur[:, :, :-1, :-1]
+    inverse = profiled.inverse
+    XVX, d_XVX, dd_XVX = (S[..., :-1, :-1] for S in (curved.schur, curved.d_schur, curved.dd_schur))
+    d_XVX, dd_XVX = _with_residual(psi, -XVX, d_XVX, dd_XVX, 2)
+    _, dd_logdet = _with_residual(psi, stats.n, curved.d_logdet, curved.dd_logdet, 1)
     half = inverse @ d_XVX
-    d_log = xp.einsum("iaa->i", half)
     dd_log = xp.einsum("ab,ijba->ij", inverse, dd_XVX) - xp.einsum("iab,jba->ij", half, half)
-    v = xp.concatenate([-inverse @ schur[:-1, -1], xp.ones(1, schur.dtype)])
-    moved = d_schur @ v
-    across = moved[:, :-1]
-    d_pwrss, dd_pwrss = moved @ v, xp.einsum("ijab,a,b->ij", dd_schur, v, v)
-    dd_pwrss = dd_pwrss - 2 * across @ inverse @ across.T
-    gradient, observed = d_logdet + d_pwrss, dd_logdet + dd_pwrss
-    if reml:
-        gradient, observed = gradient + d_log, observed + dd_log
-    expected = -dd_logdet - dd_log
-    return Information(
-        XVX, inverse, d_XVX, dd_XVX, gradient, observed, expected, profiled.gamma, profiled.pwrss
-    )
+    return Information(inverse, d_XVX, dd_XVX, -dd_logdet - dd_log, profiled.gamma, profiled.pwrss)
 
 
 def _with_residual(psi: Theta, total: Array, first: Array, second: Array, degree: int):

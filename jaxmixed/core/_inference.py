@@ -10,12 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ._covariance import Blocks, covariances, n_theta
+from ._covariance import n_theta
 from ._criterion import Profiled, profile_out, reduce
 from ._curvature import Information, curvature, information
+from ._observed import Observed, observed
 from ._reference import KenwardRoger, KnownDf, Satterthwaite
 from ._structure import Curvature
-from ._suffstats import SuffStats, conditioned, unconditioned
+from ._suffstats import SuffStats, unconditioned
 from ._sweep import sweep
 from ._types import Array, Scalar, Theta, namespace, pad
 
@@ -103,16 +104,14 @@ def satterthwaite(
     array([2.99])
     """
     curved = curvature(theta, stats) if curved is None else curved
-    known = information(theta, curved, stats, reml)
+    known = observed(theta, curved, stats, reml)
     scale = _scale(known, stats, reml)
-    jacobian, hessian = _by_theta(conditioned(theta, stats), known, stats.blocks)
-    swept = sweep(hessian)
-    slopes = namespace(hessian).einsum("ia,ibc->abc", jacobian, _slopes(known))
+    swept = sweep(known.hessian)
     return Satterthwaite(
         stats.R,
         _gamma(known, stats),
         known.inverse * scale,
-        slopes * scale,
+        known.slopes * scale,
         2 * swept.inverse,
         swept.skipped,
     )
@@ -163,7 +162,7 @@ def kenward_roger(theta: Theta, stats: SuffStats, curved: Curvature | None = Non
         stats.R,
         _gamma(known, stats),
         adjusted * scale,
-        _slopes(known) * scale,
+        -inverse @ known.d_XVX @ inverse * scale,
         W,
         swept.skipped,
         inverse * scale,
@@ -198,9 +197,8 @@ def variance_parameters(
     """
     curved = curvature(theta, stats) if curved is None else curved
     xp = namespace(curved.schur)
-    known = information(theta, curved, stats, reml)
-    _, hessian = _by_theta(conditioned(theta, stats), known, stats.blocks)
-    swept = sweep(hessian)
+    known = observed(theta, curved, stats, reml)
+    swept = sweep(known.hessian)
     sigma = xp.sqrt(_scale(known, stats, reml))
     last = xp.eye(len(theta) + 1, dtype=sigma.dtype)[-1]
     back = pad(_unconditioning(stats), ((0, 1), (0, 1))) + sigma * last[:, None] * last[None, :]
@@ -208,36 +206,15 @@ def variance_parameters(
     return VarianceParameters(xp.concatenate([theta, sigma[None]]), vcov, swept.skipped)
 
 
-def _scale(found: Information | Profiled, stats: SuffStats, reml: bool) -> Scalar:
+def _scale(found: Information | Observed | Profiled, stats: SuffStats, reml: bool) -> Scalar:
     """Return sigma^2 in squared units of y."""
     dof = stats.n - stats.p if reml else stats.n
     return stats.scale**2 * found.pwrss / dof
 
 
-def _gamma(found: Information | Profiled, stats: SuffStats) -> Float[Array, " p"]:
+def _gamma(found: Information | Observed | Profiled, stats: SuffStats) -> Float[Array, " p"]:
     """Return R beta."""
     return stats.gamma_ols + stats.scale * found.gamma
-
-
-def _slopes(known: Information) -> Float[Array, "m p p"]:
-    """Return the derivatives of (X'V^-1X)^-1 in psi."""
-    return -known.inverse @ known.d_XVX @ known.inverse
-
-
-def _by_theta(theta: Theta, known: Information, blocks: tuple[Blocks, ...]):
-    """Return d psi / d (theta, sigma) and the Hessian of the criterion in (theta, sigma), at sigma = 1.
-
-    psi_i = sigma^2 Psi_i(theta) and, last, sigma^2.
-    """
-    xp, g = namespace(theta, known.observed), known.gradient
-    psi, slopes, curves = covariances(theta, blocks)
-    to_sigma = 2 * xp.concatenate([psi, xp.ones(1, g.dtype)])
-    jacobian = xp.concatenate([pad(slopes, ((0, 1), (0, 0))), to_sigma[:, None]], axis=1)
-    # sum_i (d criterion / d psi_i) d^2 psi_i
-    mixed = 2 * g[:-1] @ slopes
-    curve = xp.concatenate([xp.einsum("i,iab->ab", g[:-1], curves), mixed[None]])
-    curve = xp.concatenate([curve, xp.concatenate([mixed, (g @ to_sigma)[None]])[:, None]], axis=1)
-    return jacobian, jacobian.T @ known.observed @ jacobian + curve
 
 
 def _unconditioning(stats: SuffStats) -> Float[Array, "k k"]:

@@ -112,18 +112,18 @@ class Patterns(Structure):
         return Reduced(self.counts @ logdet, C - xp.einsum("uij,uijcd->cd", K, self.G))
 
     def curvature(self, factors: Factors, directions: Directions, C: Float[Array, "c c"]) -> Curvature:
-        (E,) = directions
-        logdet, K, F, W = _working(factors[0], self.A)
-        xp = namespace(F, E, self.G)
-        RR = xp.einsum("uia,uabcd,ujb->uijcd", W, self.G, W)
+        (E,), (U, q, _, c, _) = directions, self.G.shape
+        k, (logdet, K, F, W) = len(E), _working(factors[0], self.A)
+        RR = W[:, None] @ (W @ self.G.reshape(U, q, q * c * c)).reshape(U, q, q, c * c)
         FE = F @ E[:, None]
+        EFE = E[:, None, None] @ FE
         return Curvature(
             self.counts @ logdet,
-            C - xp.einsum("uij,uijcd->cd", K, self.G),
-            xp.einsum("u,uab,kab->k", self.counts, F, E),
-            -xp.einsum("kab,uabcd->kcd", E, RR),
+            C - (K.reshape(-1) @ self.G.reshape(U * q * q, c * c)).reshape(c, c),
+            E.reshape(k, q * q) @ (self.counts @ F.reshape(U, q * q)),
+            -(E.reshape(k, q * q) @ RR.sum(0).reshape(q * q, c * c)).reshape(k, c, c),
             -_pairs_of_traces(FE) @ self.counts,
-            both_ways(xp.einsum("kluab,uabcd->klcd", E[:, None, None] @ FE[None], RR)),
+            both_ways((EFE.reshape(k * k, -1) @ RR.reshape(-1, c * c)).reshape(k, k, c, c)),
         )
 
 

@@ -84,10 +84,14 @@ class Reference(Node):
         C = self._conditioned(L)
         xp = namespace(C, self.gamma)
         estimate = C @ self.gamma
-        se = xp.sqrt(xp.einsum("ra,ab,rb->r", C, self.covariance, C))
+        se = xp.sqrt((C @ self.covariance * C).sum(-1))
         statistic = (estimate - value) / se
         df = self._df(C)
         return TTest(estimate, se, df, statistic, t_pvalue(statistic, df))
+
+    def t_df(self, L: Float[Array, "r p"]) -> Float[Array, " r"]:
+        """Return the degrees of freedom of `t_test` alone."""
+        return self._df(self._conditioned(L))
 
     def f_test(self, L: Float[Array, "r p"], value: Float[Array, " r"] | float = 0.0) -> FTest:
         """Test all rows of L jointly: L beta = value; rows may depend on one another.
@@ -167,9 +171,9 @@ class UncertainVariances(Reference):
 
     def _df(self, C):
         xp = namespace(C, self.gamma)
-        variance = xp.einsum("ra,ab,rb->r", C, self._spread(), C)
-        slopes = xp.einsum("ra,mab,rb->rm", C, self.slopes, C)
-        spread = xp.einsum("rm,mn,rn->r", slopes, self.uncertainty, slopes)
+        variance = (C @ self._spread() * C).sum(-1)
+        slopes = (C @ self.slopes * C).sum(-1).T
+        spread = (slopes @ self.uncertainty * slopes).sum(-1)
         known = spread <= 0
         return xp.where(known, xp.inf, 2 * variance**2 / xp.where(known, 1.0, spread))
 

@@ -32,7 +32,27 @@ def sweep(matrix: Float[Array, "m m"]) -> Swept:
 
     Which these are does not change with small changes of the matrix, so that d M^- = -M^- dM M^-.
     """
-    return _sweep(matrix) if namespace(matrix) is np else _sweep_traced(matrix)
+    if namespace(matrix) is not np:
+        return _sweep_traced(matrix)
+    found = _of_full_rank(matrix)
+    return _sweep(matrix) if found is None else found
+
+
+def _of_full_rank(matrix: Float[np.ndarray, "m m"]) -> Swept | None:
+    """Return the inverse if none is passed over: pivots are the squares of Cholesky's diagonal."""
+    diagonal = matrix.diagonal()
+    if not diagonal.min() > 0:
+        return None
+    scale = 1 / np.sqrt(diagonal)
+    scale = scale[:, None] * scale
+    try:
+        factor = np.linalg.cholesky(matrix * scale)
+    except np.linalg.LinAlgError:
+        return None
+    if not factor.diagonal().min() ** 2 > DEPENDENT:
+        return None
+    root = np.linalg.inv(factor)
+    return Swept(root.T @ root * scale, np.zeros(len(matrix), bool))
 
 
 @jax.custom_jvp

@@ -35,12 +35,14 @@ class FixedPart(FittedModel):
     @property
     def df(self) -> pd.Series:
         """Satterthwaite degrees of freedom of each coefficient; `tidy(ddf=...)` has other methods."""
-        return self._labelled(self._each_coefficient("satterthwaite").df, "df")
+        tests = reference(self, "satterthwaite")
+        return self._labelled(tests.t_df(np.eye(len(self.frame.fixed_names))), "df")
 
     @property
     def pvalues(self) -> pd.Series:
         """Two-sided p values of Satterthwaite's t tests that a coefficient is zero."""
-        return self._labelled(self._each_coefficient("satterthwaite").p_value, "p_value")
+        tests = reference(self, "satterthwaite")
+        return self._labelled(tests.t_test(np.eye(len(self.frame.fixed_names))).p_value, "p_value")
 
     def cov_params(
         self, ddf: Ddf = "satterthwaite", robust: Robust | None = None, cluster: Any = None
@@ -155,6 +157,3 @@ class FixedPart(FittedModel):
         from ._marginaleffects import MarginalEffectsModel
 
         return MarginalEffectsModel(self, df)
-
-    def _each_coefficient(self, ddf: Ddf):
-        return reference(self, ddf).t_test(np.eye(len(self.frame.fixed_names)))

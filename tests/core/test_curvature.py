@@ -1,6 +1,7 @@
 """Derivatives of log|V| and X'V^-1X in the variances, against dense algebra that shares no rule with ours."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import (
@@ -15,6 +16,7 @@ from helpers import (
 from jaxmixed import core
 from jaxmixed.core._curvature import curvature, information
 from jaxmixed.core._nested import Nested, NestedPatterns
+from jaxmixed.core._observed import observed
 from jaxmixed.core._suffstats import conditioned
 
 
@@ -61,23 +63,41 @@ def conditioned_design(design, stats):
     return core.Design(design.y, design.X, terms, design.weights, design.offset)
 
 
+def by_theta(design, theta):
+    """Return the first and second derivatives in (theta, sigma), at sigma = 1, of psi = sigma^2 (Psi, 1)."""
+
+    def psi(eta):
+        pieces, used = [], 0
+        for term in design.terms:
+            place = lower_positions(term.blocks)
+            own = eta[used : used + len(place[0])]
+            L = jnp.zeros((term.z.shape[1],) * 2).at[place].set(own)
+            pieces.append((L @ L.T)[place])
+            used += len(own)
+        return eta[-1] ** 2 * jnp.concatenate([*pieces, jnp.ones(1)])
+
+    eta = jnp.append(theta, 1.0)
+    return np.asarray(jax.jacfwd(psi)(eta)), np.asarray(jax.hessian(psi)(eta))
+
+
 def assert_matches(design, theta, stats, curved, reml):
-    found = information(theta, curved, stats, reml)
-    M, d_XVX, dd_XVX, gradient, observed, expected = dense_information(
-        conditioned_design(design, stats), conditioned(theta, stats), reml
-    )
-    R = stats.R
+    design, at, R = conditioned_design(design, stats), conditioned(theta, stats), stats.R
+    M, d_XVX, dd_XVX, gradient, hessian, expected = dense_information(design, at, reml)
+    jacobian, curves = by_theta(design, at)
+    of_theta, of_psi = observed(theta, curved, stats, reml), information(theta, curved, stats)
+    inverse = np.linalg.inv(R)
 
     def back(matrix):
         return R.T @ matrix @ R
 
-    np.testing.assert_allclose(np.linalg.inv(back(found.XVX)), M, rtol=1e-8, atol=1e-10 * np.abs(M).max())
     for ours, theirs in [
-        (back(found.d_XVX), d_XVX),
-        (back(found.dd_XVX), dd_XVX),
-        (found.gradient, gradient),
-        (found.observed, observed),
-        (found.expected, expected),
+        (inverse @ of_psi.inverse @ inverse.T, M),
+        (back(of_psi.d_XVX), d_XVX),
+        (back(of_psi.dd_XVX), dd_XVX),
+        (of_psi.expected, expected),
+        (inverse @ of_theta.inverse @ inverse.T, M),
+        (inverse @ of_theta.slopes @ inverse.T, -np.einsum("ia,ibc->abc", jacobian, M @ d_XVX @ M)),
+        (of_theta.hessian, jacobian.T @ hessian @ jacobian + np.einsum("i,iab->ab", gradient, curves)),
     ]:
         np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-9 * np.abs(theirs).max())
 

@@ -9,9 +9,9 @@ from helpers import dense_oracle, random_design, random_theta, with_slow_ones_ma
 from scipy.linalg import block_diag
 
 from jaxmixed import core
-from jaxmixed.core._inference import _by_theta, _unconditioning
-from jaxmixed.core._suffstats import conditioned
-from jaxmixed.core._sweep import sweep
+from jaxmixed.core._inference import _unconditioning
+from jaxmixed.core._observed import observed
+from jaxmixed.core._sweep import _sweep, sweep
 from jaxmixed.frame._estimate import curvature, estimate
 
 SOME = with_slow_ones_marked(
@@ -40,8 +40,7 @@ def test_hessian_in_theta_and_sigma(structure, reml):
     """Second differences of the dense criterion, anywhere, not only at the optimum."""
     design = random_design(structure, 3, weights=True)
     stats, theta = core.compress(design), random_theta(design, 3)
-    known = core.information(theta, curvature(theta, stats), stats, reml)
-    _, found = _by_theta(conditioned(theta, stats), known, stats.blocks)
+    found = observed(theta, curvature(theta, stats), stats, reml).hessian
     sigma = core.estimates(theta, stats, reml).sigma
     inwards = block_diag(np.linalg.inv(_unconditioning(stats)), 1 / sigma)
     found = inwards.T @ found @ inwards
@@ -185,6 +184,7 @@ def test_sweeping():
     scale = np.sqrt(np.diag(full))
     np.testing.assert_allclose((swept.inverse @ full) * scale[:, None] / scale, np.eye(5), atol=1e-7)
     assert not swept.skipped.any()
+    np.testing.assert_allclose(_sweep(full).inverse, swept.inverse, rtol=1e-7)
     # A parameter that is a combination of two others is passed over; quadratic forms of estimable ones stay.
     A = rng.normal(size=(5, 5))
     B = np.column_stack([A[:, :2], A[:, 0] + 2 * A[:, 1], A[:, 3:]])
