@@ -20,6 +20,7 @@ from jaxtyping import Float
 from ._covariance import Blocks
 from ._design import Design, RandomTerm, Totals
 from ._node import Node
+from ._orthogonal import orthogonal
 from ._types import Array, Scalar, namespace, pad
 
 ROUNDING = 100  # times eps: what is left of a column that depends on others
@@ -102,7 +103,8 @@ def condition(design: Design) -> Conditioned:
     """Orthogonalise X and every z."""
     xp = namespace(design.X)
     root = None if design.weights is None else xp.sqrt(design.weights)
-    Q, R = xp.linalg.qr(_weighted(root, design.X))
+    X = _weighted(root, design.X)
+    Q, R = (orthogonal(X) if xp is np else None) or xp.linalg.qr(X)
     n = len(design.y) if design.totals is None else design.totals.n
     terms, T = [], []
     for term in design.terms:
@@ -169,6 +171,8 @@ def _weighted(root, array):
 def _orthogonalise(z, blocks: Blocks, n):
     """Return (z~, T) with z = z~ T and each block of z~ orthogonal with unit mean square."""
     xp = namespace(z)
+    if len(blocks) == 1:
+        return _lower_qr(z, n)
     pieces, rows, first = [], [], 0
     for b in blocks:
         piece, factor = _lower_qr(z[:, first : first + b], n)
@@ -181,11 +185,14 @@ def _orthogonalise(z, blocks: Blocks, n):
 def _lower_qr(z, n):
     """Return (z~, T) for one block; if its columns are collinear up to rounding they are only scaled."""
     xp = namespace(z)
+    # QR of the reversed columns, reversed again, has a lower-triangular factor.
+    if xp is np and (found := orthogonal(z[:, ::-1], float(n))) is not None:
+        Q, R = found
+        return Q[:, ::-1], R[::-1, ::-1]
     square = (z**2).sum(0) / n
     norm = xp.sqrt(xp.where(square > 0, square, 1.0))
     if z.shape[1] == 1:
         return z / norm, norm[:, None]
-    # QR of the reversed columns, reversed again, has a lower-triangular factor.
     reversed_columns = z[:, ::-1] / norm[::-1]
     Q, R = xp.linalg.qr(reversed_columns)
     independent = (xp.abs(xp.diagonal(R)) > ROUNDING * xp.finfo(z.dtype).eps * n**0.5).all()

@@ -47,26 +47,14 @@ class OneFactorPlan(Plan):
     def build(cls, term: RandomTerm, Q: Float[Array, "n p"]) -> "OneFactorPlan":
         """Form every A_j and look for patterns, if the numbers are known and merging saves work."""
         A = own_products(term)
-        if namespace(A) is not np:
-            return cls(Q, term, A, None)
-        return cls(Q, term, A, None)._merging(1)
+        return cls(Q, term, A, _merged(A, Q, 1) if namespace(A) is np else None)
 
     def merging(self) -> "OneFactorPlan":
         """Merge levels wherever some repeat, even if that costs somewhat more.
 
         The statistics of designs that copy levels, more or fewer, then have one shape.
         """
-        return self if self.merged is not None else self._merging(MOST_COST)
-
-    def _merging(self, most: int) -> "OneFactorPlan":
-        """Look for patterns, and merge if that costs at most so many times as much as not to."""
-        (J, q, _), n_columns = self.A.shape, self.Q.shape[1] + 1
-        first, pattern, counts = same_rows(self.A.reshape(J, -1))
-        # G holds U q^2 c^2 numbers where A and B hold J q (q + c).
-        if len(first) * q * n_columns**2 > most * J * (q + n_columns) or (most > 1 and len(first) == J):
-            return self
-        size, counts = bucket(len(first)), counts.astype(self.A.dtype)
-        return replace(self, merged=Merged(pattern, pad_rows(counts, size), pad_rows(self.A[first], size)))
+        return self if self.merged is not None else replace(self, merged=_merged(self.A, self.Q, MOST_COST))
 
     def products(self, V: Float[Array, "n m"]) -> Products:
         return (term_products(self.term, V),)
@@ -109,3 +97,14 @@ class OneFactorPlan(Plan):
         """Bring the number of levels to one that recurs."""
         size = bucket(len(self.A))
         return OneFactor(pad_rows(self.A, size), pad_rows(B, size, axis=-3))
+
+
+def _merged(A: Float[np.ndarray, "J q q"], Q: Float[np.ndarray, "n p"], most: int) -> Merged | None:
+    """Look for patterns, and merge if that costs at most so many times as much as not to."""
+    (J, q, _), c = A.shape, Q.shape[1] + 1
+    first, pattern, counts = same_rows(A.reshape(J, -1))
+    # G holds U q^2 c^2 numbers where A and B hold J q (q + c).
+    if len(first) * q * c**2 > most * J * (q + c) or (most > 1 and len(first) == J):
+        return None
+    size = bucket(len(first))
+    return Merged(pattern, pad_rows(counts.astype(A.dtype), size), pad_rows(A[first], size))

@@ -21,13 +21,19 @@ def same_rows(
 
     Sums over equal rows in another order differ by rounding, so numbers are compared to 36 bits.
     """
+    if (products == products[:1]).all():
+        return _all_alike(len(products))
     size = np.abs(products)
     mantissa, exponent = np.frexp(np.where(size < NEGLIGIBLE * size.max(), 0.0, products))
     key = np.ldexp(np.round(mantissa * DIGITS), exponent) + 0.0  # 4 and what is all but 4; 0 and -0
     if (key == key[:1]).all():
-        return np.zeros(1, np.int64), np.zeros(len(key), np.int64), np.array([len(key)])
+        return _all_alike(len(products))
     rows = np.ascontiguousarray(key).view(np.dtype((np.void, key.itemsize * key.shape[1])))[:, 0]
     return np.unique(rows, return_index=True, return_inverse=True, return_counts=True)[1:]
+
+
+def _all_alike(J: int):
+    return np.zeros(1, np.int64), np.zeros(J, np.int64), np.array([J])
 
 
 def bucket(size: int) -> int:

@@ -4,16 +4,19 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ._design import RandomTerm
-from ._types import Array, Codes, namespace, segment_sum
+from ._partitions import MARKED
+from ._types import Array, Codes, namespace, scattered_sum, segment_sum
 
-MARKED = 32  # cells for each row, up to which those that occur are marked rather than sorted
 WIDE = 8  # columns of V, from where on a sparse product is faster than sums of single columns
 
 
 def term_products(term: RandomTerm, V: Float[Array, "n m"]) -> Float[Array, "J q m"]:
     """Return the sums over the rows of each level of a factor of z_i v_i'."""
-    if V.shape[1] < WIDE and namespace(term.z, V) is np and term.starts is not None:
-        return np.add.reduceat(term.z[:, :, None] * V[:, None, :], term.starts, axis=0)
+    if V.shape[1] < WIDE and namespace(term.z, V) is np:
+        values, starts = term.z[:, :, None] * V[:, None, :], term.starts
+        if starts is None:
+            return scattered_sum(values, term.codes, term.n_levels)
+        return np.add.reduceat(values, starts, axis=0)
     return level_products(term.z, term.codes, term.n_levels, V)
 
 
@@ -28,8 +31,7 @@ def level_products(
 
 def own_products(term: RandomTerm) -> Float[Array, "J q q"]:
     """Return Z'WZ of each level of one factor."""
-    z = term.z
-    return segment_sum(z[:, :, None] * z[:, None, :], term.codes, term.n_levels)
+    return term_products(term, term.z)
 
 
 def meetings(

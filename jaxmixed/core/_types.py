@@ -73,10 +73,15 @@ def pad(array: Array, widths: Sequence[tuple[int, int]]) -> Array:
 
 def run_starts(codes: np.ndarray, n_segments: int) -> np.ndarray | None:
     """Return where each segment starts if it is a run of rows and none is empty, else `None`."""
-    steps = np.diff(codes)
-    if len(codes) and codes[0] == 0 and codes[-1] == n_segments - 1 and ((steps == 0) | (steps == 1)).all():
-        return np.concatenate([[0], np.flatnonzero(steps) + 1])
-    return None
+    if len(codes) == 0 or codes[0] != 0 or codes[-1] != n_segments - 1:
+        return None
+    steps = codes[1:] - codes[:-1]
+    (ends,) = steps.nonzero()
+    if len(ends) != n_segments - 1 or steps.min(initial=0) < 0:
+        return None
+    starts = np.zeros(n_segments, ends.dtype)
+    starts[1:] = ends + 1
+    return starts
 
 
 def segment_sum(values: Array, codes: Array, n_segments: int) -> Array:
@@ -85,6 +90,11 @@ def segment_sum(values: Array, codes: Array, n_segments: int) -> Array:
         return jax.ops.segment_sum(values, jnp.asarray(codes), num_segments=n_segments)
     if (starts := run_starts(codes, n_segments)) is not None:
         return np.add.reduceat(values, starts, axis=0)
+    return scattered_sum(values, codes, n_segments)
+
+
+def scattered_sum(values: np.ndarray, codes: np.ndarray, n_segments: int) -> np.ndarray:
+    """Do so for rows in any order."""
     flat = values.reshape(len(values), math.prod(values.shape[1:]))
     sums = np.empty((n_segments, flat.shape[1]), values.dtype)
     for place, column in enumerate(flat.T):

@@ -8,7 +8,7 @@ Everything a user can get wrong is found here, before anything is compiled.
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import lru_cache
 from itertools import compress
 from typing import Any
 
@@ -97,10 +97,10 @@ class ModelFrame:
         """The covariates of the rows kept, as expressions see them: numbers, booleans, categories."""
         return self.complete.frame if isinstance(self.complete, Covariates) else self.complete
 
-    @cached_property
+    @property
     def fixed_index(self) -> pd.Index:
-        """`fixed_names`, made once: pandas takes longer to make an index of text than we to estimate."""
-        return pd.Index(self.fixed_names)
+        """`fixed_names`, for pandas."""
+        return _index_of(self.fixed_names).view()
 
     @property
     def fixed_terms(self) -> dict[str, tuple[int, ...]]:
@@ -110,6 +110,12 @@ class ModelFrame:
             term: tuple(int(place[i]) for i in columns if self.independent[i])
             for term, columns in self.matrix_terms.items()
         }
+
+
+@lru_cache(maxsize=256)
+def _index_of(names: tuple[str, ...]) -> pd.Index:
+    """Make an index once: pandas takes as long for one of text as we for an estimate."""
+    return pd.Index(names)
 
 
 def model_frame(

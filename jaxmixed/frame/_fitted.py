@@ -115,4 +115,4 @@ class FittedModel:
         return effects_of(self._posterior, self._estimates.sigma, self._all_levels)
 
     def _labelled(self, values: np.ndarray, name: str) -> pd.Series:
-        return pd.Series(values, index=self.frame.fixed_index.view(), name=name)
+        return pd.Series(values, index=self.frame.fixed_index, name=name)

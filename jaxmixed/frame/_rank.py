@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ..core._orthogonal import FEW, triangle
+
 # A column is dependent if projecting out the columns before it leaves less than this of its norm.
 # Columns of mean 1e9 and standard deviation 1 (1e-9 of the norm) are kept; exact combinations
 # leave a few eps, 1e-15.
@@ -48,11 +50,11 @@ def _well_conditioned(X: np.ndarray) -> bool:
     """Whether the cross products of columns alone show that all are independent."""
     with np.errstate(over="ignore", invalid="ignore"):
         products = X.T @ X
+    if len(products) <= FEW and triangle(products.tolist()) is not None:
+        return True
     squares = products.diagonal()
     if not (squares.min() > SMALLEST and squares.max() < LARGEST):
         return False
-    if len(squares) == 1:
-        return True
     norms = np.sqrt(squares)
     return bool(np.linalg.eigvalsh(products / np.multiply.outer(norms, norms))[0] > INDEPENDENT)
 

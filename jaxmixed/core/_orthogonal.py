@@ -1,0 +1,51 @@
+"""X = Q R by the cross products of X, where these are harmless: few columns, far from dependent.
+
+To start a library takes longer than to factor a matrix of a few numbers, for which Python's own do. Q is
+orthogonal up to eps times the square of X's condition number, and X = Q R up to rounding.
+"""
+
+from math import sqrt
+
+import numpy as np
+from jaxtyping import Float
+
+FEW = 6  # columns: of more, a library is faster
+FAR = 0.01  # least share of a column's square that the columns before it leave
+SMALLEST = 1e-290  # square whose digits are all there
+
+Rows = list[list[float]]
+
+
+def orthogonal(
+    X: Float[np.ndarray, "n p"], square: float = 1.0
+) -> tuple[Float[np.ndarray, "n p"], Float[np.ndarray, "p p"]] | None:
+    """Return (Q, R), Q'Q = square I and R upper triangular; nothing where a library would do better."""
+    if X.dtype != np.float64 or not 0 < X.shape[1] <= FEW:
+        return None
+    R = triangle((X.T @ X / square).tolist())
+    return None if R is None else (X @ np.array(_inverse(R)), np.array(R))
+
+
+def triangle(products: Rows) -> Rows | None:
+    """Return Cholesky's R of cross products R'R; nothing if some column is not far from those before it."""
+    p = len(products)
+    R = [[0.0] * p for _ in range(p)]
+    for j, row in enumerate(products):
+        for i in range(j):
+            R[i][j] = (row[i] - sum([R[k][i] * R[k][j] for k in range(i)])) / R[i][i]
+        left = row[j] - sum([R[k][j] ** 2 for k in range(j)])
+        if not left > max(FAR * row[j], SMALLEST):
+            return None
+        R[j][j] = sqrt(left)
+    return R
+
+
+def _inverse(R: Rows) -> Rows:
+    """Invert an upper triangle."""
+    p = len(R)
+    inverse = [[0.0] * p for _ in range(p)]
+    for j in range(p):
+        inverse[j][j] = 1 / R[j][j]
+        for i in reversed(range(j)):
+            inverse[i][j] = -sum([R[i][k] * inverse[k][j] for k in range(i + 1, j + 1)]) / R[i][i]
+    return inverse
