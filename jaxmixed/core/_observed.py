@@ -78,8 +78,8 @@ def observed(theta: Theta, curved: Curvature, stats: SuffStats, reml: bool = Tru
     _, jacobian, curves = covariances(conditioned(theta, stats), stats.blocks)
     inner = jacobian.T @ second @ jacobian + (gradient @ curves.reshape(k, -1)).reshape(k, k)
     beside = moved @ (-2 * v) @ jacobian
-    corner = xp.full((1, 1), 4 * dof, inner.dtype)
-    rows = xp.concatenate([inner, beside[None]]), xp.concatenate([beside[:, None], corner])
+    border = xp.concatenate([beside, (4 * dof)[None]])
+    hessian = xp.concatenate([xp.concatenate([inner, beside[None]]), border[:, None]], axis=1)
     in_theta = -(jacobian.T @ (half @ inverse).reshape(k, -1)).reshape(k, *inverse.shape)
     slopes = xp.concatenate([in_theta, 2 * inverse[None]])
-    return Observed(inverse, slopes, xp.concatenate(rows, axis=1), gamma, pwrss)
+    return Observed(inverse, slopes, hessian, gamma, pwrss)

@@ -26,7 +26,7 @@ from ._structure import (
     both_ways,
     eliminate,
 )
-from ._types import Array, namespace
+from ._types import Array, identity, namespace
 
 
 class OneFactor(Levels):
@@ -130,7 +130,7 @@ class Patterns(Structure):
 def _working(factor: Float[Array, "q q"], A: Float[Array, "J q q"]):
     """Return log|M|, K, F = Z'V^-1Z and W = I - A K, which takes Z'W[X y] to Z'V^-1[X y]."""
     logdet, K = eliminate(factor, A)
-    W = namespace(K).eye(A.shape[-1], dtype=A.dtype) - A @ K
+    W = identity(A.shape[-1], A.dtype) - A @ K
     return logdet, K, W @ A, W
 
 

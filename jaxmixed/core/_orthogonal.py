@@ -22,8 +22,14 @@ def orthogonal(
     """Return (Q, R), Q'Q = square I and R upper triangular; nothing where a library would do better."""
     if X.dtype != np.float64 or not 0 < X.shape[1] <= FEW:
         return None
-    R = triangle((X.T @ X / square).tolist())
+    R = triangle((cross_products(X) / square).tolist())
     return None if R is None else (X @ np.array(_inverse(R)), np.array(R))
+
+
+def cross_products(X: Float[np.ndarray, "n p"]) -> Float[np.ndarray, "p p"]:
+    """Return X'X, which may be infinite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return X.T @ X
 
 
 def triangle(products: Rows) -> Rows | None:

@@ -59,10 +59,13 @@ class Strata(Structure):
         return Strata(*(pad_rows(part, *lengths) for part in (self.degrees, self.sizes, self.G)))
 
     def reduce(self, factors: Factors, C: Float[Array, "c c"]) -> Reduced:
-        variances = self.variances(factors)
+        return self._reduced(self.variances(factors), C)
+
+    def _reduced(self, variances: Float[Array, " S"], C: Float[Array, "c c"]) -> Reduced:
         xp = namespace(variances, self.G)
-        schur = C - xp.einsum("s,scd->cd", 1 - 1 / variances, self.G)
-        return Reduced(self.degrees @ xp.log(variances), schur)
+        return Reduced(
+            self.degrees @ xp.log(variances), C - xp.einsum("s,scd->cd", 1 - 1 / variances, self.G)
+        )
 
     def variances(self, factors: Factors) -> Float[Array, " S"]:
         """Return lambda_s at the given Lambda of each factor."""
@@ -70,18 +73,19 @@ class Strata(Structure):
         return 1 + self.sizes @ namespace(*psi).stack(psi)
 
     def curvature(self, factors: Factors, directions: Directions, C: Float[Array, "c c"]) -> Curvature:
-        variances = self.variances(factors)
+        variances, (S, c, _) = self.variances(factors), self.G.shape
         xp = namespace(variances, self.G)
         slopes = xp.concatenate(
-            [E[:, 0, 0][:, None] * size / variances for E, size in zip(directions, self.sizes.T, strict=True)]
+            [E[:, :1, 0] * size / variances for E, size in zip(directions, self.sizes.T, strict=True)]
         )
-        within = self.G / variances[:, None, None]
+        k, within = len(slopes), self.G.reshape(S, c * c) / variances[:, None]
+        pairs = slopes[:, None] * slopes
         return Curvature(
-            *self.reduce(factors, C),
+            *self._reduced(variances, C),
             slopes @ self.degrees,
-            -xp.einsum("ks,scd->kcd", slopes, within),
-            -(slopes * self.degrees) @ slopes.T,
-            2 * xp.einsum("ks,ls,scd->klcd", slopes, slopes, within),
+            -(slopes @ within).reshape(k, c, c),
+            -pairs @ self.degrees,
+            2 * (pairs @ within).reshape(k, k, c, c),
         )
 
 

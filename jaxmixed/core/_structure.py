@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from ._between import Between
 from ._node import Node
 from ._small import logdet_inverse
-from ._types import Array, Scalar, namespace
+from ._types import Array, Scalar, identity, namespace
 
 Factors = list[Float[Array, "q q"]]
 Directions = list[Float[Array, "k q q"]]
@@ -234,7 +234,7 @@ def eliminate(
 
 
 def _eliminate(factor, A):
-    M = factor.T @ A @ factor + namespace(factor, A).eye(len(factor), dtype=factor.dtype)
+    M = factor.T @ A @ factor + identity(len(factor), factor.dtype)
     logdet, inverse = logdet_inverse(M)
     return logdet, factor @ inverse @ factor.T
 

@@ -41,7 +41,7 @@ def sweep(matrix: Float[Array, "m m"]) -> Swept:
 def _of_full_rank(matrix: Float[np.ndarray, "m m"]) -> Swept | None:
     """Return the inverse if none is passed over: pivots are the squares of Cholesky's diagonal."""
     diagonal = matrix.diagonal()
-    if not diagonal.min() > 0:
+    if not all([size > 0 for size in diagonal.tolist()]):
         return None
     scale = 1 / np.sqrt(diagonal)
     scale = scale[:, None] * scale
@@ -49,7 +49,7 @@ def _of_full_rank(matrix: Float[np.ndarray, "m m"]) -> Swept | None:
         factor = np.linalg.cholesky(matrix * scale)
     except np.linalg.LinAlgError:
         return None
-    if not factor.diagonal().min() ** 2 > DEPENDENT:
+    if not all([root**2 > DEPENDENT for root in factor.diagonal().tolist()]):
         return None
     root = np.linalg.inv(factor)
     return Swept(root.T @ root * scale, np.zeros(len(matrix), bool))

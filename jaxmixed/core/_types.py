@@ -18,6 +18,7 @@ k      elements of theta
 ====== ==================================================================
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from types import ModuleType
@@ -58,16 +59,20 @@ def _varying(array: Array) -> frozenset[str]:
     return kind.manual_axis_type.varying if hasattr(kind, "manual_axis_type") else kind.vma  # before JAX 0.10
 
 
+@functools.cache
+def identity(size: int, dtype: Any) -> np.ndarray:
+    """Return the identity matrix, made once: over few numbers, to make it takes as long as to add it."""
+    unit = np.eye(size, dtype=dtype)
+    unit.setflags(write=False)
+    return unit
+
+
 def pad(array: Array, widths: Sequence[tuple[int, int]]) -> Array:
     """Put so many zeros before and after along each axis. NumPy's own function is slow on small arrays."""
     if namespace(array) is jnp:
         return jnp.pad(array, widths)
-    places = [
-        (before, before + n, before + n + after)
-        for n, (before, after) in zip(array.shape, widths, strict=True)
-    ]
-    padded = np.zeros([size for _, _, size in places], array.dtype)
-    padded[tuple(slice(first, end) for first, end, _ in places)] = array
+    padded = np.zeros([b + n + a for n, (b, a) in zip(array.shape, widths, strict=True)], array.dtype)
+    padded[tuple([slice(b, b + n) for n, (b, _) in zip(array.shape, widths, strict=True)])] = array
     return padded
 
 

@@ -8,6 +8,7 @@ import difflib
 import keyword
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -41,6 +42,16 @@ class Numbers:
         """Where the column is missing, shape (n,)."""
         return np.isnan(self.values)
 
+    @cached_property
+    def finite(self) -> bool:
+        """Whether all values are there, and none is infinite."""
+        return bool(np.isfinite(self.values).all())
+
+    @property
+    def complete(self) -> bool:
+        """Whether all values are there."""
+        return self.finite or not self.missing.any()
+
     def take(self, rows: np.ndarray) -> "Numbers":
         """Keep some rows."""
         return Numbers(self.values[rows])
@@ -65,6 +76,11 @@ class Factor:
     def missing(self) -> np.ndarray:
         """Where the column is missing, shape (n,)."""
         return self.codes < 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether all values are there."""
+        return bool(self.codes.min(initial=0) >= 0)
 
     def take(self, rows: np.ndarray) -> "Factor":
         """Keep some rows, and all levels."""

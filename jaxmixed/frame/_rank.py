@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..core._orthogonal import FEW, triangle
+from ..core._orthogonal import FEW, cross_products, triangle
 
 # A column is dependent if projecting out the columns before it leaves less than this of its norm.
 # Columns of mean 1e9 and standard deviation 1 (1e-9 of the norm) are kept; exact combinations
@@ -48,8 +48,7 @@ def independent_columns(X: np.ndarray) -> np.ndarray:
 
 def _well_conditioned(X: np.ndarray) -> bool:
     """Whether the cross products of columns alone show that all are independent."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        products = X.T @ X
+    products = cross_products(X)
     if len(products) <= FEW and triangle(products.tolist()) is not None:
         return True
     squares = products.diagonal()

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ._errors import DataError
 from ._stream_batch import Rows
 from ._stream_dask import DaskRows
@@ -20,6 +22,8 @@ def open_stream(data: Any) -> Rows | None:
     DataError
         If the data can be read only once, cannot be read, or hold something else than Arrow batches.
     """
+    if isinstance(data, pd.DataFrame):
+        return None
     if isinstance(data, str | os.PathLike):
         return _open_path(Path(data))
     module = type(data).__module__.split(".")[0]

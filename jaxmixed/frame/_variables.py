@@ -100,7 +100,8 @@ def complete_rows(
 ) -> tuple[np.ndarray, dict[str, int]]:
     """Return which rows have no missing value, and how many are missing in each variable that has any."""
     keep, missing = np.ones(n, dtype=bool), {}
-    masks = [(name, column.missing) for columns in groups for name, column in columns.items()]
+    named = [pair for columns in groups for pair in columns.items()]
+    masks = [(name, column.missing) for name, column in named if not column.complete]
     if offset is not None:
         masks.append(("offset", np.isnan(offset)))
     for name, mask in masks:
@@ -153,7 +154,7 @@ class Covariates:
 def check_numbers(columns: Mapping[str, Column]) -> None:
     """Check that columns of numbers are finite."""
     for name, column in columns.items():
-        if isinstance(column, Numbers):
+        if isinstance(column, Numbers) and not column.finite:
             check_finite(column.values, name)
 
 
