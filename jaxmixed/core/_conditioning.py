@@ -103,8 +103,7 @@ def condition(design: Design) -> Conditioned:
     """Orthogonalise X and every z."""
     xp = namespace(design.X)
     root = None if design.weights is None else xp.sqrt(design.weights)
-    X = _weighted(root, design.X)
-    Q, R = (orthogonal(X) if xp is np else None) or xp.linalg.qr(X)
+    Q, R = _upper_qr(_weighted(root, design.X))
     n = len(design.y) if design.totals is None else design.totals.n
     terms, T = [], []
     for term in design.terms:
@@ -168,6 +167,16 @@ def _weighted(root, array):
     return array * (root[:, None] if array.ndim == 2 else root)
 
 
+def _upper_qr(X):
+    """Return (Q, R), the diagonal of R positive: draws in these coordinates then do not hang on a library."""
+    xp = namespace(X)
+    if xp is np and (found := orthogonal(X)) is not None:
+        return found
+    Q, R = xp.linalg.qr(X)
+    sign = xp.where(xp.diagonal(R) < 0, -1.0, 1.0).astype(X.dtype)
+    return Q * sign, R * sign[:, None]
+
+
 def _orthogonalise(z, blocks: Blocks, n):
     """Return (z~, T) with z = z~ T and each block of z~ orthogonal with unit mean square."""
     xp = namespace(z)
@@ -185,14 +194,13 @@ def _orthogonalise(z, blocks: Blocks, n):
 def _lower_qr(z, n):
     """Return (z~, T) for one block; if its columns are collinear up to rounding they are only scaled."""
     xp = namespace(z)
-    # QR of the reversed columns, reversed again, has a lower-triangular factor.
-    if xp is np and (found := orthogonal(z[:, ::-1], float(n))) is not None:
-        Q, R = found
-        return Q[:, ::-1], R[::-1, ::-1]
+    if xp is np and (found := orthogonal(z, float(n), lower=True)) is not None:
+        return found
     square = (z**2).sum(0) / n
     norm = xp.sqrt(xp.where(square > 0, square, 1.0))
     if z.shape[1] == 1:
         return z / norm, norm[:, None]
+    # QR of the reversed columns, reversed again, has a lower-triangular factor.
     reversed_columns = z[:, ::-1] / norm[::-1]
     Q, R = xp.linalg.qr(reversed_columns)
     independent = (xp.abs(xp.diagonal(R)) > ROUNDING * xp.finfo(z.dtype).eps * n**0.5).all()

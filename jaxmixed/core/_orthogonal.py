@@ -17,13 +17,16 @@ Rows = list[list[float]]
 
 
 def orthogonal(
-    X: Float[np.ndarray, "n p"], square: float = 1.0
+    X: Float[np.ndarray, "n p"], square: float = 1.0, lower: bool = False
 ) -> tuple[Float[np.ndarray, "n p"], Float[np.ndarray, "p p"]] | None:
-    """Return (Q, R), Q'Q = square I and R upper triangular; nothing where a library would do better."""
+    """Return (Q, R), Q'Q = square I and R upper or lower triangular; nothing where a library is better."""
     if X.dtype != np.float64 or not 0 < X.shape[1] <= FEW:
         return None
-    R = triangle((cross_products(X) / square).tolist())
-    return None if R is None else (X @ np.array(_inverse(R)), np.array(R))
+    products, order = cross_products(X) / square, slice(None, None, -1 if lower else 1)
+    R = triangle(products[order, order].tolist())
+    if R is None:
+        return None
+    return X @ np.array(_inverse(R))[order, order], np.array(R)[order, order]
 
 
 def cross_products(X: Float[np.ndarray, "n p"]) -> Float[np.ndarray, "p p"]:

@@ -1,4 +1,4 @@
-"""Eigenvectors of small matrices without library calls, in batches and differentiated."""
+"""Small matrices without library calls, in batches and differentiated."""
 
 import re
 
@@ -9,7 +9,25 @@ import pytest
 from helpers import random_design
 
 from jaxmixed import core
-from jaxmixed.core._small import eigen
+from jaxmixed.core._small import eigen, logdet_inverse
+
+
+@pytest.mark.parametrize("q", [1, 2, 3])
+@pytest.mark.parametrize("batch", [(), (1,), (7, 4)])
+def test_determinants_and_inverses(q, batch):
+    root = np.random.default_rng(q).normal(size=(*batch, q, 2 * q))
+    M = root @ root.swapaxes(-1, -2) + np.eye(q)
+    logdet, inverse = logdet_inverse(M)
+    np.testing.assert_allclose(logdet, np.linalg.slogdet(M)[1], rtol=1e-13)
+    np.testing.assert_allclose(inverse, np.linalg.inv(M), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("q", [1, 2, 3])
+def test_what_is_not_positive_definite_has_no_determinant(q):
+    """And no warning: the caller asks whether the criterion is a number."""
+    indefinite = np.eye(q)
+    indefinite[-1, -1] = -1
+    assert np.isnan(logdet_inverse(indefinite)[0])
 
 
 @pytest.mark.parametrize("q", [1, 2, 5, 12])
