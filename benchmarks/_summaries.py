@@ -7,9 +7,10 @@ from ._workloads import LARGE, PYTHON, Workload
 
 # Why a task of ours can take longer than another package's, or than we want, and what would change it.
 WHY = {
-    "lmer": "taking columns from the frame and labelling results (pandas), decompositions and sums (NumPy) "
-    "are some hundred calls from Python, and most of the time; a reader of frames that is compiled would "
-    "change it",
+    "lmer": "a quarter of the time is pandas, columns out and labelled results back, another the call of the "
+    "compiled program, which finds the processor's caches full of Python's work and leaves them full of its "
+    "own, and the rest some two hundred calls of NumPy; a program that begins at the rows would change it, "
+    "compiled anew for every other number of them",
     "large": "the dense matrix of the smaller factors is inverted for each evaluation, at the rate of matrix "
     "products; fewer evaluations, or a sparse inverse where factors meet seldom, would change it",
     "profile": "mixedlm profiles the fixed effects alone, one parameter of four for Penicillin; ours finds "
@@ -21,7 +22,7 @@ WHY = {
     "at the first fit",
     "sets": "each data set is conditioned and summed by itself, in Python and NumPy, before all are fitted "
     "at once; doing that for many data sets of one shape together would change it",
-    "satterthwaite": "the derivatives are a dozen calls of NumPy, and results are labelled by pandas; the "
+    "satterthwaite": "the derivatives are some tens of calls of NumPy, and results are labelled by pandas; the "
     "arithmetic itself takes microseconds, as batches show",
     "kenward-roger": "the derivatives are some tens of calls of NumPy, and the table has all columns of a "
     "test, not degrees of freedom alone; one compiled program would change it, at the price of compiling it",
