@@ -22,8 +22,8 @@ WHY = {
     "at the first fit",
     "sets": "each data set is conditioned and summed by itself, in Python and NumPy, before all are fitted "
     "at once; doing that for many data sets of one shape together would change it",
-    "satterthwaite": "the derivatives are some tens of calls of NumPy, and results are labelled by pandas; the "
-    "arithmetic itself takes microseconds, as batches show",
+    "satterthwaite": "the derivatives are some tens of calls of NumPy, and results are labelled by pandas; "
+    "the arithmetic itself takes microseconds, as batches show",
     "kenward-roger": "the derivatives are some tens of calls of NumPy, and the table has all columns of a "
     "test, not degrees of freedom alone; one compiled program would change it, at the price of compiling it",
 }
