@@ -8,7 +8,7 @@ by the square roots of the weights,
     z = z~ T,                         z~ of unit mean square, T lower triangular within each block
 
 so that Lambda~ = T Lambda is again lower triangular and log|I + Lambda'ALambda| does not change.
-R, gamma_ols, s and T carry the results back.
+R, gamma_ols, s and T carry the results back. Q'Q is in the statistics: it is I up to some hundred roundings.
 """
 
 from functools import cached_property
