@@ -11,8 +11,9 @@ from ._couplings_sparse import BLOCK, SparseCouplings, count_pairs
 from ._crossed import Crossed, Sizes
 from ._crossed_memory import most_pairs
 from ._design import RandomTerm
-from ._products import meetings, own_products, term_products
-from ._structure import Plan, Products
+from ._ordered_plan import OrderedPlan, largest_first
+from ._products import meetings, own_products
+from ._structure import Products
 from ._types import Array, namespace, segment_sum
 
 PAIR = 400  # multiplications of matrix products that take as long as one pair of the list
@@ -32,33 +33,24 @@ COMMON = (
 
 
 @dataclass(frozen=True)
-class CrossedPlan(Plan):
+class CrossedPlan(OrderedPlan):
     """The part of the cross products of crossed factors that does not depend on [X y]."""
 
-    terms: tuple[RandomTerm, ...]
     A: Float[Array, "J q q"]
     couplings: Couplings
     A_others: Float[Array, "D D"]
     sizes: Sizes
-    order: tuple[int, ...]
 
     @classmethod
     def build(cls, terms: tuple[RandomTerm, ...], Q: Float[Array, "n p"]) -> "CrossedPlan":
         """Lay out the factors, the one with most levels eliminated and the others dense."""
-        order = tuple(sorted(range(len(terms)), key=lambda t: -terms[t].n_levels))
-        eliminated, others = terms[order[0]], [terms[t] for t in order[1:]]
+        order = largest_first(terms)
+        eliminated, *others = in_order = tuple(terms[t] for t in order)
         sizes = tuple((term.n_levels, term.z.shape[1]) for term in others)
         *first, D = np.cumsum([0, *(J * q for J, q in sizes)]).tolist()
         A = own_products(eliminated)
         couplings = _couple(eliminated, others, first, D)
-        return cls(Q, terms, A, couplings, _dense_products(others, first, D), sizes, order)
-
-    def products(self, V: Float[Array, "n m"]) -> Products:
-        in_order = (self.terms[t] for t in self.order)
-        return tuple(term_products(term, V) for term in in_order)
-
-    def arranged(self, by_term: Products) -> Products:
-        return tuple(by_term[t] for t in self.order)
+        return cls(Q, in_order, order, A, couplings, _dense_products(others, first, D), sizes)
 
     def levels(self, products: Products) -> Crossed:
         B, *others = products

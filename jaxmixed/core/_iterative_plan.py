@@ -14,10 +14,11 @@ from ._host import on_host
 from ._iterative import IterativeCrossed
 from ._krylov import Columns, solve
 from ._meetings import Meetings
+from ._ordered_plan import OrderedPlan, largest_first
 from ._probes import orthonormal, signs
-from ._products import own_products, term_products
+from ._products import own_products
 from ._scaled_schur import Crossings, scaled_schur
-from ._structure import Plan, Products
+from ._structure import Products
 from ._types import Array
 
 DIRECT = 10_000  # random effects of all factors but the largest: factoring their matrix takes about a minute
@@ -32,13 +33,11 @@ def is_direct(terms: tuple[RandomTerm, ...]) -> bool:
 
 
 @dataclass(frozen=True)
-class IterativePlan(Plan):
+class IterativePlan(OrderedPlan):
     """The part of the cross products of crossed factors that does not depend on [X y]."""
 
-    terms: tuple[RandomTerm, ...]
     crossings: Crossings
     known: Columns
-    order: tuple[int, ...]
     n_probes: int
     seed: Int[np.ndarray, ""]
 
@@ -47,8 +46,8 @@ class IterativePlan(Plan):
         cls, terms: tuple[RandomTerm, ...], Q: Float[Array, "n p"], n_probes: int, seed: int
     ) -> "IterativePlan":
         """Lay out the factors, the one with most levels eliminated."""
-        order = tuple(sorted(range(len(terms)), key=lambda t: -terms[t].n_levels))
-        own, *others = (terms[t] for t in order)
+        order = largest_first(terms)
+        own, *others = in_order = tuple(terms[t] for t in order)
         pairs = tuple(combinations(range(len(others)), 2))
         crossings = Crossings(
             own_products(own),
@@ -59,14 +58,7 @@ class IterativePlan(Plan):
         )
         drawn = np.asarray(seed, np.int32)
         known = outlying(crossings, drawn, np.zeros(SOUGHT))
-        return cls(Q, terms, crossings, known, order, n_probes, drawn)
-
-    def products(self, V: Float[Array, "n m"]) -> Products:
-        in_order = (self.terms[t] for t in self.order)
-        return tuple(term_products(term, V) for term in in_order)
-
-    def arranged(self, by_term: Products) -> Products:
-        return tuple(by_term[t] for t in self.order)
+        return cls(Q, in_order, order, crossings, known, n_probes, drawn)
 
     def levels(self, products: Products) -> IterativeCrossed:
         B, *others = products

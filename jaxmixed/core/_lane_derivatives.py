@@ -13,15 +13,8 @@ G = sum_j F_j - T_j, and two of them by
 dPsi / dLambda_rx = e_r lambda_x' + lambda_x e_r', with lambda_x the columns of Lambda, makes these the
 derivatives in the entries of Lambda. Only the sums of F_j and T_j, of products of their elements, and of
 products of the elements of R_j go over the levels; Lambda is multiplied in when they are taken.
-
-Small axes stand first and lanes last, levels beside them, so that every operation runs over long rows: small
-matrices one after the other, copied and multiplied by a library, take several times as long.
 """
 
-import functools
-import itertools
-import math
-import operator
 from typing import Any, NamedTuple
 
 import jax
@@ -31,55 +24,10 @@ from jaxtyping import Float
 
 from ._covariance import Blocks, basis, positions
 from ._criterion import TWO_PI
+from ._lane_algebra import Lanes, contract, logdet_inverse, over_levels, sums_of_products
 from ._newton import Evaluation
 from ._one_factor import OneFactor
-from ._small import UNROLLED
 from ._suffstats import SuffStats
-
-# What is written out; beyond, it takes long to compile.
-MOST_TERMS = 32  # of a sum
-MOST_PRODUCTS = 100  # of two rows
-
-Lanes = Float[jax.Array, "*small U L"]  # U levels or patterns (or one axis of length 1) of L fits
-
-
-def contract(subscripts: str, *arrays: Lanes) -> Lanes:
-    """Return `einsum` over small axes, all others running along, written out term by term if these are few.
-
-    `einsum` itself would go to a library, which copies what it reads.
-    """
-    before, output = subscripts.split("->")
-    owns = before.split(",")
-    sizes = {
-        letter: n
-        for own, a in zip(owns, arrays, strict=True)
-        for letter, n in zip(own, a.shape, strict=False)
-    }
-    summed = sorted(sizes.keys() - set(output))
-
-    def term(at: dict[str, int], letters: str = output) -> Lanes:
-        """Multiply the arrays, taking an element along some axes and keeping those called by letters."""
-        return functools.reduce(
-            operator.mul, [_spread(a, own, letters, at) for a, own in zip(arrays, owns, strict=True)]
-        )
-
-    if math.prod(sizes[letter] for letter in summed) > MOST_TERMS:
-        return term({}, "".join([output, *summed])).sum(tuple(range(len(output), len(sizes))))
-    places = itertools.product(*(range(sizes[letter]) for letter in summed))
-    terms = [term(dict(zip(summed, place, strict=True))) for place in places]
-    if terms:
-        return functools.reduce(operator.add, terms)
-    along = np.broadcast_shapes(*(a.shape[-2:] for a in arrays))
-    return jnp.zeros((*(sizes[letter] for letter in output), *along), arrays[0].dtype)
-
-
-def _spread(array: Lanes, own: str, letters: str, at: dict[str, int]) -> Lanes:
-    """Take an element along the axes that `at` names, and put the others where `letters` has them."""
-    array = array[tuple(at.get(letter, slice(None)) for letter in own)]
-    left = [letter for letter in own if letter not in at]
-    order = sorted(range(len(left)), key=lambda axis: letters.index(left[axis]))
-    array = jnp.transpose(array, [*order, len(left), len(left) + 1])
-    return jnp.expand_dims(array, [axis for axis, letter in enumerate(letters) if letter not in left])
 
 
 class ByLevel(NamedTuple):
@@ -89,13 +37,13 @@ class ByLevel(NamedTuple):
 
     def explained(self, K: Lanes) -> Lanes:
         """Return sum_j B_j'K_jB_j."""
-        return _over_levels(contract("ic,id->cd", self.B, contract("ij,jd->id", K, self.B)))
+        return over_levels(contract("ic,id->cd", self.B, contract("ij,jd->id", K, self.B)))
 
     def pairs(self, W: Lanes) -> Lanes:
         """Return the sums of products of two elements of R_j, shape (q, c, q, c, 1, L)."""
         R = contract("ab,bc->ac", W, self.B)
         shape = R.shape[:2]
-        return _sums_of_products(R.reshape(-1, *R.shape[2:])).reshape(*shape, *shape, 1, -1)
+        return sums_of_products(R.reshape(-1, *R.shape[2:])).reshape(*shape, *shape, 1, -1)
 
     def within(self, W: Lanes, N: Lanes) -> Lanes:
         """Return T_j."""
@@ -110,11 +58,11 @@ class ByPattern(NamedTuple):
 
     def explained(self, K: Lanes) -> Lanes:
         """Return sum_u <K_u, G_u>."""
-        return _over_levels(contract("ij,ijcd->cd", K, self.G))
+        return over_levels(contract("ij,ijcd->cd", K, self.G))
 
     def pairs(self, W: Lanes) -> Lanes:
         """Return the sums of products of two elements of R_j."""
-        return _over_levels(contract("ai,icbd->acbd", W, contract("bj,ijcd->icbd", W, self.G)))
+        return over_levels(contract("ai,icbd->acbd", W, contract("bj,ijcd->icbd", W, self.G)))
 
     def within(self, W: Lanes, N: Lanes) -> Lanes:
         """Return the sum of T_j over the levels of each pattern."""
@@ -167,11 +115,11 @@ def evaluate(theta: Float[jax.Array, "k L"], stats: LaneStats, blocks: Blocks, r
     L = contract("k,kab->ab", theta[:, None], jnp.asarray(basis(blocks), theta.dtype)[..., None, None])
     logdet, K, W, F = _eliminated(L, stats.A)
     schur = stats.C - stats.products.explained(K)
-    log_XX, P = _logdet_inverse(schur[:p, :p])
+    log_XX, P = logdet_inverse(schur[:p, :p])
     gamma = contract("ab,b->a", P, schur[:p, p])
     pwrss = schur[p, p] - contract("a,a->", schur[p, :p], gamma)
     dof = stats.n - p if reml else stats.n
-    value = _over_levels(stats.counts * logdet) + dof * jnp.log(pwrss) + stats.constant
+    value = over_levels(stats.counts * logdet) + dof * jnp.log(pwrss) + stats.constant
     v = jnp.concatenate([-gamma, jnp.ones((1, *pwrss.shape), pwrss.dtype)])
     weight = dof / pwrss
     N = weight * v[:, None] * v[None, :]
@@ -188,7 +136,7 @@ def evaluate(theta: Float[jax.Array, "k L"], stats: LaneStats, blocks: Blocks, r
 def _eliminated(L: Lanes, A: Lanes) -> tuple[Lanes, Lanes, Lanes, Lanes]:
     """Return log|M|, K, W = I - A K and F = W A, with M = I + L'AL and K = L M^-1 L'."""
     unit = jnp.eye(len(A), dtype=A.dtype)[..., None, None]
-    logdet, inverse = _logdet_inverse(unit + contract("ax,ay->xy", L, contract("ab,by->ay", A, L)))
+    logdet, inverse = logdet_inverse(unit + contract("ax,ay->xy", L, contract("ab,by->ay", A, L)))
     K = contract("ax,bx->ab", contract("ay,yx->ax", L, inverse), L)
     W = unit - contract("ab,bc->ac", A, K)
     return logdet, K, W, contract("ab,bc->ac", W, A)
@@ -196,8 +144,8 @@ def _eliminated(L: Lanes, A: Lanes) -> tuple[Lanes, Lanes, Lanes, Lanes]:
 
 def _along(L: Lanes, F: Lanes, T: Lanes, counts: Lanes, blocks: Blocks) -> tuple[Lanes, Lanes]:
     """Return the derivatives of the criterion but for what S does twice."""
-    Q, G = 2 * T - counts * F, _over_levels(counts * F - T)
-    FQ = _over_levels(contract("ab,cd->abcd", F, Q))
+    Q, G = 2 * T - counts * F, over_levels(counts * F - T)
+    FQ = over_levels(contract("ab,cd->abcd", F, Q))
     FQ = FQ + jnp.moveaxis(FQ, (2, 3), (0, 1))
     both = jnp.moveaxis(FQ, (0, 1, 2, 3), (2, 1, 0, 3)) + jnp.moveaxis(FQ, (1, 2), (2, 1))
     same = jnp.eye(len(L), dtype=L.dtype)[..., None, None]
@@ -228,51 +176,3 @@ def _picked(matrix: Lanes, blocks: Blocks) -> Lanes:
 
 def _picked_pairs(whole: Lanes, blocks: Blocks) -> Lanes:
     return _picked(jnp.moveaxis(_picked(whole, blocks), 0, 2), blocks).swapaxes(0, 1)
-
-
-def _sums_of_products(rows: Lanes) -> Lanes:
-    """Return the sums over levels of products of any two rows, shape (m, m, 1, L)."""
-    m = len(rows)
-    first, second = np.triu_indices(m)
-    place = np.zeros((m, m), int)
-    place[first, second] = place[second, first] = np.arange(len(first))
-    if len(first) > MOST_PRODUCTS:
-        return jnp.concatenate([_over_levels(row * rows[i:]) for i, row in enumerate(rows)])[place]
-    products = [rows[i] * rows[k] for i, k in zip(first, second, strict=True)]
-    return _over_levels(jnp.stack(products))[place]
-
-
-def _over_levels(lanes: Lanes) -> Lanes:
-    return lanes.sum(-2, keepdims=True)
-
-
-def _logdet_inverse(matrix: Lanes) -> tuple[Lanes, Lanes]:
-    """Return log-determinants (U, L) and inverses of positive-definite matrices (q, q, U, L)."""
-    if len(matrix) == 0:
-        return jnp.zeros(matrix.shape[2:], matrix.dtype), matrix
-    if len(matrix) > UNROLLED:
-        return _eliminated_in_place(matrix)
-    pivot = matrix[:1, :1]
-    row = matrix[:1, 1:] / pivot
-    logdet, rest = _logdet_inverse(matrix[1:, 1:] - row.swapaxes(0, 1) * matrix[:1, 1:])
-    upper = -contract("ab,bc->ac", row, rest)
-    corner = 1 / pivot - contract("ab,ab->", upper, row)
-    top = jnp.concatenate([corner, upper], axis=1)
-    inverse = jnp.concatenate([top, jnp.concatenate([upper.swapaxes(0, 1), rest], axis=1)])
-    return logdet + jnp.log(pivot[0, 0]), inverse
-
-
-def _eliminated_in_place(matrix: Lanes) -> tuple[Lanes, Lanes]:
-    """Do as `_logdet_inverse` by Gauss-Jordan elimination, one pivot an iteration."""
-    rows = jnp.arange(len(matrix))[:, None, None]
-
-    def eliminate(j, carry):
-        matrix, logdet = carry
-        pivot = matrix[j, j]
-        row = jnp.where(rows == j, 1, matrix[j]) / pivot
-        others = jnp.where((rows == j)[None], 0, matrix) - matrix[:, j][:, None] * row[None]
-        return jnp.where((rows == j)[:, None], row[None], others), logdet + jnp.log(pivot)
-
-    start = matrix, jnp.zeros(matrix.shape[2:], matrix.dtype)
-    inverse, logdet = jax.lax.fori_loop(0, len(matrix), eliminate, start)
-    return logdet, inverse
