@@ -10,6 +10,13 @@ concrete. Arrays keep the dtype they come with; nothing here reads column names 
 configuration.
 """
 
+from ._assemble import (
+    assemble as assemble,
+    assemble_many as assemble_many,
+    compress as compress,
+    plan as plan,
+    suffstats as suffstats,
+)
 from ._batch import fit_batch as fit_batch, fit_made as fit_made, nothing as nothing
 from ._cells import (
     CellSums as CellSums,
@@ -64,6 +71,7 @@ from ._monte_carlo import MonteCarlo as MonteCarlo, monte_carlo as monte_carlo
 from ._nested import Nested as Nested, NestedPatterns as NestedPatterns
 from ._newton import RESULTS as RESULTS
 from ._optimal_design import contrast_variance as contrast_variance, wald_power as wald_power
+from ._plan import Plan as Plan
 from ._predict import RowEffects as RowEffects, predict as predict
 from ._processes import over_processes as over_processes, own_devices as own_devices
 from ._profile import AT_END as AT_END, FOUND as FOUND, Point as Point, profile_point as profile_point
@@ -100,16 +108,8 @@ from ._simulate_stats import (
 from ._solver import Iterative as Iterative, Solver as Solver
 from ._stack import Stack as Stack, stack as stack
 from ._strata import Strata as Strata
-from ._structure import Curvature as Curvature, Plan as Plan
-from ._suffstats import (
-    SuffStats as SuffStats,
-    assemble as assemble,
-    assemble_many as assemble_many,
-    compress as compress,
-    conditioned_factors as conditioned_factors,
-    plan as plan,
-    suffstats as suffstats,
-)
+from ._structure import Curvature as Curvature
+from ._suffstats import SuffStats as SuffStats, conditioned_factors as conditioned_factors
 from ._variance_scales import (
     Scale as Scale,
     Scaled as Scaled,

@@ -24,7 +24,6 @@ from ._orthogonal import orthogonal
 from ._types import Array, Scalar, namespace, pad
 
 ROUNDING = 100  # times eps: what is left of a column that depends on others
-UNROLLED = 8  # largest triangle that JAX is given row by row
 
 
 class Conditioned(Node):
@@ -133,32 +132,6 @@ def condition_response(conditioned: Conditioned, y: Float[Array, "n *R"]) -> Res
     else:
         scale = xp.where(mean_square > 0, xp.sqrt(xp.where(mean_square > 0, mean_square, 1.0)), 1.0)
     return Response(residual / scale, first + second, scale, squares / scale**2)
-
-
-def solve_upper(R: Float[Array, "p p"], b: Float[Array, "p *m"]) -> Float[Array, "p *m"]:
-    """Solve R x = b for one upper-triangular R."""
-    xp = namespace(R, b)
-    if R.shape[0] == 0:
-        return b
-    if xp.__name__ == "numpy":
-        return xp.linalg.solve(R, b)
-    if len(R) <= UNROLLED:
-        return _substituted(R, b)
-    from jax.scipy.linalg import solve_triangular
-
-    return solve_triangular(R, b)
-
-
-def _substituted(R, b):
-    """Solve R x = b from the last row up.
-
-    A library takes very many at once on threads of its own, which then keep the processors busy.
-    """
-    x: list[Array] = []
-    for i in reversed(range(len(R))):
-        below = sum((R[i, k] * row for k, row in enumerate(x, start=i + 1)), 0)
-        x.insert(0, (b[i] - below) / R[i, i])
-    return namespace(R, b).stack(x)
 
 
 def _weighted(root, array):

@@ -15,12 +15,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ._conditioning import solve_upper
 from ._covariance import Blocks, is_diagonal, n_theta, pack_all, positions, rectify, relative_factors
 from ._criterion import TWO_PI, estimates_of, profile_out, reduce
 from ._inference import variance_parameters
 from ._structure import Curvature
-from ._suffstats import SuffStats, solve_lower
+from ._suffstats import SuffStats
+from ._triangular import solve_lower, solve_upper
 from ._types import Array, Scalar, Theta, namespace
 from ._variance_scales import deviations, on_scale
 

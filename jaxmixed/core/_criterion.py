@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ._conditioning import solve_upper
 from ._covariance import relative_factors
 from ._small import logdet_inverse
 from ._structure import Factors, Reduced
 from ._suffstats import SuffStats, conditioned_factors
+from ._triangular import solve_upper
 from ._types import Array, Scalar, Theta, namespace
 
 TWO_PI = 6.283185307179586

@@ -20,9 +20,10 @@ from ._couplings import Couplings
 from ._crossed_curvature import crossed_curvature
 from ._crossed_posterior import CrossedPosterior
 from ._dense import eliminate_dense, logdet_gram, symmetric
+from ._elimination import Shifted, eliminate
 from ._node import static
 from ._patterns import pad_rows
-from ._structure import Curvature, Directions, Factors, Levels, Reduced, Shifted, eliminate
+from ._structure import Curvature, Directions, Factors, Levels, Reduced
 from ._types import Array, namespace
 
 Sizes = tuple[tuple[int, int], ...]

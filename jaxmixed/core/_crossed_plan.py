@@ -11,9 +11,8 @@ from ._couplings_sparse import BLOCK, SparseCouplings, count_pairs
 from ._crossed import Crossed, Sizes
 from ._crossed_memory import most_pairs
 from ._design import RandomTerm
-from ._ordered_plan import OrderedPlan, largest_first
+from ._plan import OrderedPlan, Products, largest_first
 from ._products import meetings, own_products
-from ._structure import Products
 from ._types import Array, namespace, segment_sum
 
 PAIR = 400  # multiplications of matrix products that take as long as one pair of the list

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from ._elimination import elimination_rule
 from ._small import logdet_inverse
-from ._structure import elimination_rule
 from ._types import Array, Scalar, namespace, pad, varying_like
 
 LEAF = 600  # largest block that is swept rather than halved

@@ -19,13 +19,15 @@ from typing import NamedTuple
 import equinox as eqx
 from jaxtyping import Float
 
+from ._assemble import assemble
 from ._conditioning import Conditioned, condition_response
 from ._covariance import basis, relative_factors
 from ._inference import variance_parameters
+from ._plan import Plan
 from ._row_variance import row_variance
 from ._small import logdet_inverse
-from ._structure import Curvature, Factors, Plan
-from ._suffstats import SuffStats, assemble, conditioned
+from ._structure import Curvature, Factors
+from ._suffstats import SuffStats, conditioned
 from ._types import Array, Scalar, Theta, namespace, segment_sum
 
 

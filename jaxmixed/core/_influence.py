@@ -18,12 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from ._assemble import assemble, plan
 from ._conditioning import Conditioned, condition
 from ._design import Design, RandomTerm
 from ._implicit import as_minimum
 from ._level_sums import columns
 from ._reweight import clusters
-from ._suffstats import SuffStats, assemble, plan, with_rows
+from ._suffstats import SuffStats, with_rows
 from ._types import Array, Scalar, Theta, namespace
 
 Quantity = Callable[[Theta, SuffStats], Scalar]

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 
 from ._between import Between, between
 from ._crossed import Crossed
+from ._elimination import Shifted
 from ._host import on_host
 from ._iterative_curvature import iterative_curvature
 from ._iterative_posterior import IterativePosterior, iterative_posterior
@@ -23,7 +24,7 @@ from ._krylov import Columns, Krylov, solve
 from ._node import static
 from ._probes import Probes, gram, logarithms, probes, signs
 from ._scaled_schur import Crossings, ScaledSchur, scaled_schur
-from ._structure import Curvature, Directions, Factors, Levels, Reduced, Shifted
+from ._structure import Curvature, Directions, Factors, Levels, Reduced
 from ._types import Array
 
 

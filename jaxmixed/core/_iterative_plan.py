@@ -14,11 +14,10 @@ from ._host import on_host
 from ._iterative import IterativeCrossed
 from ._krylov import Columns, solve
 from ._meetings import Meetings
-from ._ordered_plan import OrderedPlan, largest_first
+from ._plan import OrderedPlan, Products, largest_first
 from ._probes import orthonormal, signs
 from ._products import own_products
 from ._scaled_schur import Crossings, scaled_schur
-from ._structure import Products
 from ._types import Array
 
 DIRECT = 10_000  # random effects of all factors but the largest: factoring their matrix takes about a minute

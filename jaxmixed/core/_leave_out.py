@@ -19,8 +19,8 @@ from ._fit import Fit, fit
 from ._level_sums import columns, level_sums
 from ._nested_plan import NestedPlan, parent_levels
 from ._one_factor_plan import OneFactorPlan
+from ._plan import Plan
 from ._strata_plan import BalancedPlan
-from ._structure import Plan
 from ._suffstats import SuffStats, conditioned, unconditioned, with_rows
 from ._types import Theta, segment_sum
 

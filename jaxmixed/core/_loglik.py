@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ._covariance import covariances, n_theta, symmetric_basis
-from ._structure import Shifted
+from ._elimination import Shifted
 from ._suffstats import SuffStats
 from ._types import Array, Scalar, Theta, namespace
 

@@ -21,10 +21,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ._between import Between, between
+from ._elimination import eliminate
 from ._nested_posterior import NestedPosterior
 from ._node import static
 from ._patterns import pad_rows
-from ._structure import Factors, Levels, Reduced, Structure, eliminate
+from ._structure import Factors, Levels, Reduced, Structure
 from ._types import Array, namespace, pad, segment_sum
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from ._structure import Products
+from ._plan import Products
 
 
 class MergedFamilies(NamedTuple):

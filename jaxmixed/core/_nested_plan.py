@@ -10,8 +10,9 @@ from ._design import RandomTerm
 from ._nested import Nested, NestedPatterns
 from ._nested_merge import merge_families
 from ._patterns import bucket, pad_rows, same_rows
+from ._plan import Plan, Products
 from ._products import level_products
-from ._structure import Plan, Products, Structure
+from ._structure import Structure
 from ._types import Array, namespace, segment_sum
 
 MOST_PADDING = 3  # slots for each level, beyond which families are not padded

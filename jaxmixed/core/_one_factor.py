@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 
 from ._between import Between, between, between_alike
+from ._elimination import eliminate
 from ._patterns import pad_rows
 from ._structure import (
     Curvature,
@@ -24,7 +25,6 @@ from ._structure import (
     RowTerm,
     Structure,
     both_ways,
-    eliminate,
 )
 from ._types import Array, identity, namespace
 

@@ -9,8 +9,8 @@ from jaxtyping import Float, Int
 from ._design import RandomTerm
 from ._one_factor import OneFactor, Patterns
 from ._patterns import bucket, pad_rows, same_rows
+from ._plan import Plan, Products, side_by_side
 from ._products import own_products, term_products
-from ._structure import Plan, Products, side_by_side
 from ._types import Array, namespace, segment_sum
 
 MOST_COST = 4  # times the cost of single levels, up to which a shape that recurs is worth it

@@ -5,11 +5,11 @@ from typing import Protocol
 
 from jaxtyping import Float, Int
 
-from ._conditioning import solve_upper
 from ._criterion import Profiled, profile_out, reduce
 from ._ranef import posterior
 from ._structure import RowTerm
-from ._suffstats import SuffStats, solve_lower
+from ._suffstats import SuffStats
+from ._triangular import solve_lower, solve_upper
 from ._types import Array, Theta, namespace
 
 

@@ -12,7 +12,8 @@ from jaxtyping import Float
 
 from ._criterion import profile_out
 from ._structure import Levels, Posterior
-from ._suffstats import SuffStats, conditioned_factors, solve_lower
+from ._suffstats import SuffStats, conditioned_factors
+from ._triangular import solve_lower
 from ._types import Array, Scalar, Theta, namespace
 
 

@@ -14,11 +14,10 @@ from typing import NamedTuple
 
 from jaxtyping import Float
 
-from ._conditioning import solve_upper
 from ._distributions import f_pvalue, t_pvalue
 from ._node import Node
 from ._small import eigen, logdet_inverse
-from ._suffstats import solve_lower
+from ._triangular import solve_lower, solve_upper
 from ._types import Array, Scalar, namespace
 
 

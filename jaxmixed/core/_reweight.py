@@ -16,14 +16,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray
 
+from ._assemble import assemble
 from ._conditioning import Conditioned
 from ._level_sums import columns, level_sums
 from ._nested import Nested, NestedPatterns
 from ._node import Node
 from ._one_factor import OneFactor, Patterns
 from ._patterns import same_rows
-from ._structure import Plan, Structure
-from ._suffstats import SuffStats, assemble
+from ._plan import Plan
+from ._structure import Structure
+from ._suffstats import SuffStats
 from ._types import Array, namespace, segment_sum
 
 Weights = Float[Array, " J"]

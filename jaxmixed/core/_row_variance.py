@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from jaxtyping import Float
 
-from ._conditioning import solve_upper
 from ._criterion import profile_out, reduce
 from ._predict import RowEffects, conditioned_columns, conditioned_rows, marginal_mean
 from ._ranef import posterior
 from ._suffstats import SuffStats, conditioned_factors
+from ._triangular import solve_upper
 from ._types import Array, Theta, namespace
 
 

@@ -22,13 +22,15 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from ._conditioning import condition, condition_response, solve_upper
+from ._assemble import assemble, plan
+from ._conditioning import condition, condition_response
 from ._criterion import profile_out
 from ._design import Design, RandomTerm
 from ._nested_plan import nesting_order
 from ._ranef import posterior
 from ._sandwich_cr2 import Influence, cr2
-from ._suffstats import assemble, conditioned_factors, plan, solve_lower
+from ._suffstats import conditioned_factors
+from ._triangular import solve_lower, solve_upper
 from ._types import Codes, Theta, segment_sum
 
 SandwichKind = Literal["CR0", "CR1", "CR2"]

@@ -14,10 +14,11 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from ._elimination import eliminate
 from ._krylov import Columns
 from ._meetings import Meetings
 from ._node import Node, static
-from ._structure import Factors, eliminate
+from ._structure import Factors
 from ._types import Array, Scalar
 
 

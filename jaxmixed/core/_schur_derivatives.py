@@ -14,7 +14,8 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float
 
-from ._structure import Directions, Products, both_ways
+from ._plan import Products
+from ._structure import Directions, both_ways
 from ._types import Array, namespace, pad
 
 

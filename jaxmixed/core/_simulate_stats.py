@@ -14,9 +14,9 @@ u = (y* - Q gamma_ols) / scale depends on neither.
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array as JaxArray, Float, PRNGKeyArray
 
+from ._chi_square import chi_square
 from ._nested import Nested, NestedPatterns
 from ._node import Node
 from ._one_factor import OneFactor, Patterns
@@ -24,9 +24,11 @@ from ._random import normals, uniforms
 from ._strata import Strata
 from ._structure import Factors, Structure
 from ._suffstats import SuffStats, conditioned_factors
-from ._types import Scalar, Theta, varying_like
-from ._whitened import Chain, Coordinates, Merged, Part, kept, whiten
+from ._types import Scalar, Theta
+from ._whitened import Coordinates, Part, kept, whiten
+from ._whitened_chain import Chain
 from ._whitened_families import Families, families_of, family_parts, family_rows
+from ._whitened_merged import Merged
 
 
 class Sampler(Node):
@@ -198,53 +200,6 @@ def _with_response(sampler: Sampler, h, tau: list[Coordinates], squares: Scalar)
         stats,
         (_structure(sampler, tau), C, sampler.gamma + sampler.sigma * h, sampler.sigma * root),
     )
-
-
-def chi_square(
-    key: PRNGKeyArray,
-    degrees: Float[JaxArray, " m"],
-    first: int = 0,
-    proposed: tuple[Float[JaxArray, " m"], Float[JaxArray, " m"]] | None = None,
-) -> Float[JaxArray, " m"]:
-    """Draw from chi-square distributions with whole degrees of freedom, zero among them.
-
-    By rejection (Marsaglia & Tsang 2000, doi:10.1145/358407.358414), of one proposal in twenty at most. All
-    draws of a batch are proposed at once, where `jax.random.chisquare` makes one after the other.
-
-    Parameters
-    ----------
-    key, first
-        A random key, and how many of its numbers are taken; those that follow are used.
-    degrees
-        Degrees of freedom.
-    proposed
-        Standard normal and uniform numbers of the first proposal, if they are drawn.
-    """
-    m = len(degrees)
-    few = degrees < 2  # zero or one: the square of as many normal draws
-    d = jnp.where(few, 1, degrees / 2) - 1 / 3
-    c = 1 / jnp.sqrt(9 * d)
-
-    def propose(z, u):
-        cz = c * z
-        valid = cz > -1
-        # (1 + cz)^3 - 1, so that large degrees of freedom lose no digits
-        excess = cz * (3 + cz * (3 + cz))
-        log_v = 3 * jnp.log1p(jnp.where(valid, cz, 0))
-        accepted = few | (valid & (jnp.log1p(u) - np.log(2.0) < z**2 / 2 + d * (log_v - excess)))
-        return jnp.where(few, degrees * z**2, 2 * d * (1 + excess)), accepted
-
-    def again(state):
-        i, value, accepted = state
-        u = uniforms(key, 2 * m, degrees.dtype, first + 2 * m * i)
-        other, enough = propose(normals(u[:m]), u[m:])
-        return i + 1, jnp.where(accepted, value, other), accepted | enough
-
-    if proposed is None:
-        u = uniforms(key, 2 * m, degrees.dtype, first)
-        proposed = normals(u[:m]), u[m:]
-    start = jnp.ones((), jnp.int32), *(varying_like(leaf, key, degrees) for leaf in propose(*proposed))
-    return jax.lax.while_loop(lambda state: ~state[2].all(), again, start)[1]
 
 
 def _parts(structure: Structure, factors: Factors, families, p: int) -> tuple[Part, ...]:

@@ -15,8 +15,9 @@ lambda 1.
 from jaxtyping import Float
 
 from ._between import Between
+from ._elimination import Shifted
 from ._patterns import pad_rows
-from ._structure import Curvature, Directions, Factors, Reduced, Shifted, Structure
+from ._structure import Curvature, Directions, Factors, Reduced, Structure
 from ._types import Array, Scalar, namespace
 
 

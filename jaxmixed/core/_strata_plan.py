@@ -10,9 +10,10 @@ from jaxtyping import Float, Int
 
 from ._design import RandomTerm
 from ._partitions import Partition, shared
+from ._plan import Plan, Products
 from ._products import term_products
 from ._strata import Strata
-from ._structure import Levels, Plan, Products
+from ._structure import Levels
 from ._types import Array, namespace, segment_sum
 
 MOST = 12  # factors, those included that others have in common

@@ -10,7 +10,6 @@ and these two are all that the criterion, beta, sigma and their covariance need.
 
 import abc
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import jax
@@ -19,13 +18,12 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ._between import Between
+from ._elimination import Shifted
 from ._node import Node
-from ._small import logdet_inverse
-from ._types import Array, Scalar, identity, namespace
+from ._types import Array, Scalar
 
 Factors = list[Float[Array, "q q"]]
 Directions = list[Float[Array, "k q q"]]
-Products = tuple[Float[Array, "*batch J q m"], ...]
 
 
 class Reduced(NamedTuple):
@@ -64,13 +62,6 @@ class Curvature(NamedTuple):
     d_schur: Float[Array, "k c c"]
     dd_logdet: Float[Array, "k k"]
     dd_schur: Float[Array, "k k c c"]
-
-
-class Shifted(NamedTuple):
-    """A relative covariance Psi = Lambda Lambda' + shift, for derivatives where the shift is zero."""
-
-    factor: Float[Array, "q q"]
-    shift: Float[Array, "q q"]
 
 
 class Structure(Node):
@@ -159,103 +150,6 @@ class Levels(Structure):
         """Eliminate all random effects, and keep what questions about single levels need."""
 
 
-@dataclass(frozen=True)
-class Plan(abc.ABC):
-    """All of a structure that does not depend on y: built once, used for every response.
-
-    A plain class, not a pytree: it holds level codes and decisions, made outside of any trace.
-    """
-
-    Q: Float[Array, "n p"]
-
-    @cached_property
-    def fixed(self) -> Products:
-        """Z'Q of every factor."""
-        return self.products(self.Q)
-
-    def attach(self, V: Float[Array, "n c"]) -> Levels:
-        """Take the cross products with the columns V = [X y]."""
-        return self.levels(self.products(V))
-
-    @abc.abstractmethod
-    def products(self, V: Float[Array, "n m"]) -> Products:
-        """Return Z'V of every factor, in an order of the plan's own."""
-
-    @abc.abstractmethod
-    def levels(self, products: Products) -> Levels:
-        """Put products with [X y] in their place; leading axes, those of several responses, stay."""
-
-    def arranged(self, by_term: Products) -> Products:
-        """Bring Z'V of every term, levels in their own order, into the order of the plan."""
-        return by_term
-
-    def merge(self, products: Products) -> Structure:
-        """Do as `levels` for one response, levels that repeat being merged."""
-        return self.levels(products)
-
-    def merge_many(self, fixed: Products, own: Products) -> Structure:
-        """Do as `merge` for [X y] with every y of several, given Z'X and Z'y, one column of it a response."""
-        return self.levels(side_by_side(fixed, own))
-
-
-def side_by_side(fixed: Products, own: Products) -> Products:
-    """Return Z'[X y] of R responses, shapes (R, J, q, c), from Z'X and Z'y of shapes (J, q, p), (J, q, R)."""
-    joined = []
-    for shared, each in zip(fixed, own, strict=True):
-        whole = np.empty((each.shape[-1], *shared.shape[:-1], shared.shape[-1] + 1), each.dtype)
-        whole[..., :-1] = shared
-        whole[..., -1] = np.moveaxis(each, -1, 0)
-        joined.append(whole)
-    return tuple(joined)
-
-
 def both_ways(half: Float[Array, "k k c c"]) -> Float[Array, "k k c c"]:
     """Return T_kl + T_lk of the halves T_kl = R'E_k F E_l R of the second derivatives of S."""
     return half + half.swapaxes(0, 1)
-
-
-def eliminate(
-    factor: Float[Array, "q q"] | Shifted, A: Float[Array, "J q q"]
-) -> tuple[Float[Array, " J"], Float[Array, "J q q"]]:
-    """Return log|M_j| and K_j = Lambda M_j^-1 Lambda', with M_j = Lambda'A_jLambda + I.
-
-    With Psi = Lambda Lambda', N = I - K A and A N = Z'V^-1Z,
-
-        d log|M| = tr(A N dPsi) + tr(K dA),     dK = N dPsi N' - K dA K
-
-    hold at singular Lambda too, and say all that derivatives of any order need.
-    """
-    if isinstance(factor, Shifted):
-        return jax.vmap(_eliminate_one, in_axes=(None, None, 0))(*factor, jnp.asarray(A))
-    if namespace(factor, A) is np:
-        return _eliminate(factor, A)
-    factor = jnp.asarray(factor)
-    return jax.vmap(_eliminate_one, in_axes=(None, None, 0))(factor, jnp.zeros_like(factor), jnp.asarray(A))
-
-
-def _eliminate(factor, A):
-    M = factor.T @ A @ factor + identity(len(factor), factor.dtype)
-    logdet, inverse = logdet_inverse(M)
-    return logdet, factor @ inverse @ factor.T
-
-
-@jax.custom_jvp
-def _eliminate_one(factor, shift, A):
-    """Eliminate one level; `shift` is zero and there for its derivative."""
-    return _eliminate(factor, A)
-
-
-@_eliminate_one.defjvp
-def _(primals, tangents):
-    return elimination_rule(_eliminate_one, primals, tangents)
-
-
-def elimination_rule(eliminate, primals, tangents):
-    """Return log|M| and K of one level with their derivatives, as `eliminate` states them."""
-    (factor, shift, A), (d_factor, d_shift, dA) = primals, tangents
-    logdet, K = eliminate(factor, shift, A)
-    N = jnp.eye(len(A), dtype=A.dtype) - K @ A
-    half = d_factor @ factor.T
-    dPsi = half + half.T + d_shift
-    d_logdet = ((A @ N) * dPsi).sum() + (K * dA).sum()
-    return (logdet, K), (d_logdet, N @ dPsi @ N.T - K @ dA @ K)

@@ -16,7 +16,9 @@ from jaxtyping import Float, Int
 
 from ._nested import NestedPatterns
 from ._structure import Factors
-from ._whitened import Chain, Coordinates, Merged, Part
+from ._whitened import Coordinates, Part
+from ._whitened_chain import Chain
+from ._whitened_merged import Merged
 
 
 class Families(NamedTuple):

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from jax.sharding import Mesh
 
-from ._columns import Source, counted, listed, unknown_column
 from ._errors import DataError, FormulaError
 from ._formula import ParsedFormula
+from ._source import Source, unknown_column
+from ._words import counted, listed
 
 ROUNDING = 1e-14  # root mean square of residuals, relative to the response
 

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from ._columns import Factor, open_data, read_factor, unknown_column
+from ._columns import Factor, read_factor
 from ._errors import DataError
+from ._source import open_data, unknown_column
 
 
 def read_clusters(data: Any, by: str) -> Factor:

@@ -13,12 +13,12 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from ._columns import counted, listed
 from ._errors import ConvergenceWarning, DataError, RefitWarning
 from ._estimate import fit_and_read
 from ._ranova import chi_squared_p
 from ._reduced import response_sums
 from ._statistics import FitStatistics
+from ._words import counted, listed
 
 SAME = 1e-9  # relative difference of the sums of the same rows, added up in two ways
 ROUNDING = 1e-6  # on the deviance scale: what the optimiser may leave

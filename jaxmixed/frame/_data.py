@@ -17,7 +17,7 @@ import pandas as pd
 
 from ..core._design import Design
 from . import _check as check
-from ._columns import Factor, open_data
+from ._columns import Factor
 from ._errors import AliasedColumnsWarning, DroppedRowsWarning
 from ._formula import ParsedFormula, parse, plain
 from ._groups import GroupLabels
@@ -25,6 +25,7 @@ from ._known_matrices import fitted_matrices
 from ._matrices import compile_parts
 from ._rank import independent_columns
 from ._reduced import Reduced
+from ._source import open_data
 from ._terms import random_terms
 from ._variables import (
     Covariates,

@@ -17,7 +17,7 @@ import pandas as pd
 from jaxmixed import core
 
 from ._check import check_residual, check_response
-from ._columns import Factor, open_data
+from ._columns import Factor
 from ._data import ModelFrame, model_frame
 from ._errors import DataError, FormulaError, JaxmixedWarning
 from ._formula import parse
@@ -25,6 +25,7 @@ from ._jobs import Names
 from ._labels import variance_labels
 from ._matrices import compile_parts
 from ._rowwise import is_rowwise
+from ._source import open_data
 from ._subset import subset
 from ._variables import complete_rows, find_variables, read
 

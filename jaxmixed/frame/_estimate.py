@@ -10,12 +10,12 @@ import numpy as np
 
 from jaxmixed import core
 
-from ..core._conditioning import UNROLLED
 from ..core._covariance import n_theta
 from ..core._fit import WRITTEN_OUT
 from ..core._one_kernel import Layout, OneKernel, laid_out, pack
 from ..core._programs import QUICK, QUICKEST, Program
 from ..core._suffstats import conditioned
+from ..core._triangular import UNROLLED
 from ._errors import DataError
 
 OPTIONS = {True: QUICKEST, False: QUICK}  # of XLA, by whether loops are short

@@ -10,13 +10,13 @@ from typing import Any
 from ._batches import in_pieces
 from ._check import check_bars, check_reml, row_values
 from ._clusters import read_clusters
-from ._columns import open_data
 from ._data_sets import read_data_sets
 from ._errors import DroppedRowsWarning
 from ._formula import parse
 from ._jobs import Job, Rows, fit_jobs, tabulate
 from ._many import FitMany, joined_many
 from ._references import Ddf, check_ddf
+from ._source import open_data
 
 AT_ONCE = 4096  # data sets
 

@@ -11,13 +11,13 @@ from jax.sharding import Mesh
 
 from ._batches import gathered
 from ._check import check_left_side, check_mesh, check_reml
-from ._columns import open_data
 from ._data import model_frame
 from ._many import FitMany, joined_many
 from ._one_design import OneDesign
 from ._references import Ddf, check_ddf
 from ._responses import read_responses
 from ._saved import SavedFits, write_parts
+from ._source import open_data
 
 
 def fit_many(

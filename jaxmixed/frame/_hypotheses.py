@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ._columns import counted, listed
 from ._errors import DataError
 from ._linear_text import read_equations, unknown_name
+from ._words import counted, listed
 
 CONTRADICTION = 1e-9  # size of the values, relative to the largest, at which rows disagree
 

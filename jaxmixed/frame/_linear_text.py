@@ -13,8 +13,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from ._columns import listed
 from ._errors import DataError
+from ._words import listed
 
 MARK = re.compile("\0(\\d+)\0")  # stands for a name, by its place
 UNKNOWN = re.compile(r"(?<![\w.])[^\W\d](?:\([^()]*(?:\([^()]*\)[^()]*)*\)|\[[^\]]*\]|[^\s=,+*/()<>\[\]-])*")

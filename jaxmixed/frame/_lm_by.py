@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from ._clusters import read_clusters
-from ._columns import listed
 from ._data import model_frame
 from ._errors import DroppedRowsWarning, SingularClusterWarning
 from ._least_squares import LeastSquares, least_squares
+from ._words import listed
 
 # What `status` says of a cluster.
 OK = "ok"

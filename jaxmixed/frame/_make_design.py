@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from ._check import check_count
-from ._columns import listed
 from ._errors import DataError
+from ._words import listed
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ import pandas as pd
 
 from ._data import ModelFrame
 from ._errors import DataError
+from ._expressions import names_in
 from ._fixed_part import FixedPart
-from ._matrices import compile_parts, names_in
+from ._matrices import compile_parts
 from ._newdata import new_design
 from ._variables import add_offsets
 

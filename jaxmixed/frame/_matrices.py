@@ -1,12 +1,9 @@
 """Model matrices by formulaic: all of a model's in one pass, and again for new data.
 
 Every distinct right-hand side of the formula (the fixed part, the columns of each bar) is one part
-of a structured formulaic `Formula`. Expressions are Python, evaluated with the columns, the
-caller's `context`, and R's names for common functions in scope.
+of a structured formulaic `Formula`.
 """
 
-import ast
-import builtins
 import re
 import warnings
 from collections.abc import Mapping
@@ -18,35 +15,11 @@ import numpy as np
 import pandas as pd
 from formulaic import Formula, ModelSpecs
 from formulaic.errors import DataMismatchWarning, FormulaicError
-from formulaic.transforms import TRANSFORMS
-from formulaic.utils.stateful_transforms import stateful_eval
 
-from ._columns import listed
-from ._errors import DataError, FormulaError
-from ._formula import NAME, plain
-
-
-def factor(data: Any, contrasts: Any = None, **options: Any) -> Any:
-    """Mark `data` as a factor (R's `factor`, formulaic's `C`), whole numbers as integer levels."""
-    values = pd.Series(data)
-    if values.dtype.kind == "f" and (values == np.floor(values)).all():
-        values = values.astype(np.int64)
-    return TRANSFORMS["C"](values, contrasts, **options)
-
-
-FUNCTIONS: dict[str, Any] = {
-    **{
-        name: getattr(np, name)
-        for name in ("sqrt", "abs", "log1p", "expm1", "sin", "cos", "tan", "floor", "round")
-    },
-    "ceiling": np.ceil,
-    "ifelse": np.where,
-    "pmin": np.minimum,
-    "pmax": np.maximum,
-    "c": lambda *values: np.array(values),
-    "factor": factor,
-    "C": factor,
-}
+from ._errors import DataError
+from ._expressions import FUNCTIONS, cannot_evaluate, cannot_read, names_in
+from ._formula import plain
+from ._words import listed
 
 
 @lru_cache(maxsize=256)
@@ -80,7 +53,7 @@ def compile_parts(parts: tuple[str, ...]) -> tuple[Any, tuple[tuple[str, bool], 
                 elif item.eval_method.value == "python":
                     names.update(dict.fromkeys(names_in(item.expr), True))
         except (FormulaicError, SyntaxError) as error:
-            raise _cannot_read(part, error) from None
+            raise cannot_read(part, error) from None
     return _structured(formulas) if formulas else None, tuple(names.items())
 
 
@@ -92,48 +65,6 @@ def expressions(formula: Any) -> tuple[str, ...]:
 
 def _structured(parts: Mapping[str, Any]) -> Any:
     return cast(Any, Formula)(**parts)  # a metaclass makes it a `StructuredFormula`
-
-
-def _cannot_read(part: str, error: Exception) -> FormulaError:
-    reason = re.sub(r"\x1b\[[0-9;]*m|[⧛⧚]", "", str(error)).strip().splitlines()[0].rstrip(".")
-    return FormulaError(f"Cannot read {part!r}: {reason}; expected terms as in 'x + log(z) + a:b'.")
-
-
-def names_in(expression: str) -> tuple[str, ...]:
-    """Return the names an expression looks up, in order; backticked ones without the backticks."""
-    return (plain(expression),) if NAME.fullmatch(expression) else _names(expression)[0]
-
-
-@lru_cache(maxsize=1024)
-def _names(expression: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names an expression looks up, and those of the functions it calls."""
-    quoted: dict[str, str] = {}
-
-    def alias(match: re.Match) -> str:
-        return quoted.setdefault(match[1], f"_quoted_{len(quoted)}_")
-
-    try:
-        tree = ast.parse(re.sub(r"`([^`]+)`", alias, expression).strip(), mode="eval")
-    except SyntaxError as error:
-        raise _cannot_read(expression, error) from None
-    unquoted = {alias: name for name, alias in quoted.items()}
-    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
-    bound = {node.id for node in nodes if isinstance(node.ctx, ast.Store)}
-    bound |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
-    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    loaded = sorted(
-        (node.lineno, node.col_offset, node.id)
-        for node in nodes
-        if node.id not in bound and id(node) not in called
-    )
-    names = dict.fromkeys(unquoted.get(name, name) for _, _, name in loaded)
-    functions = {node.id: None for node in nodes if id(node) in called and node.id not in bound}
-    return tuple(names), tuple(functions)
-
-
-def in_scope(name: str) -> bool:
-    """Whether a name that is no column means something inside a call all the same."""
-    return name in FUNCTIONS or name in TRANSFORMS or isinstance(getattr(builtins, name, None), type)
 
 
 @dataclass(frozen=True)
@@ -220,7 +151,7 @@ def _materialise(
         except Exception as error:  # whatever a user's expression raises
             specs = [formula] if isinstance(formula, Formula) else [spec.formula for spec in formula]
             expressions = [item.expr for item in factors_of(specs) if item.eval_method.value == "python"]
-            raise _cannot_evaluate("the formula", expressions, error, data, context) from error
+            raise cannot_evaluate("the formula", expressions, error, data, context) from error
 
 
 def calls_in(formula: Any) -> list[str]:
@@ -234,47 +165,3 @@ def factors_of(formulas: list[Any]) -> Any:
         for part in formula._flatten() if hasattr(formula, "_flatten") else (formula,):
             for term in part:
                 yield from term.factors
-
-
-def evaluate(expression: str, data: pd.DataFrame, context: Mapping[str, Any], state: dict) -> pd.Series:
-    """Evaluate a response, offset or grouping expression; `state` keeps what transforms learn."""
-    value = evaluate_any(expression, data, context, state)
-    value = getattr(value, "__wrapped__", value)
-    if np.shape(value) != (len(data),):
-        raise FormulaError(
-            f"{expression!r} has shape {np.shape(value)}; expected one value for each row, shape "
-            f"({len(data)},)."
-        )
-    return pd.Series(value)
-
-
-def evaluate_any(expression: str, data: pd.DataFrame, context: Mapping[str, Any], state: dict) -> Any:
-    """Evaluate an expression, whatever it returns."""
-    scope = {**TRANSFORMS, **FUNCTIONS, **context, **{name: data[name] for name in data.columns}}
-    try:
-        with np.errstate(all="ignore"):
-            return stateful_eval(expression, scope, None, state, None)
-    except Exception as error:
-        raise _cannot_evaluate(repr(expression), [expression], error, data, context) from error
-
-
-def _cannot_evaluate(
-    what: str, expressions: list[str], error: Exception, data: pd.DataFrame, context: Mapping[str, Any]
-) -> FormulaError:
-    known = {**TRANSFORMS, **FUNCTIONS, **context}
-    for name in [name for expression in expressions for name in _names(expression)[1]]:
-        if name in data:
-            return FormulaError(
-                f"Cannot evaluate {what}: {name!r} is a column of data, so {name}(...) calls no function; "
-                f"expected another name for the column, so rename it."
-            )
-        if name not in known and not hasattr(builtins, name):
-            return FormulaError(
-                f"Cannot evaluate {what}: there is no function {name!r}; expected one that is known, so "
-                f"compute its values as a column beforehand, or (in jm.lmer) pass it in context=."
-            )
-    message = " ".join(str(error).split()).rstrip(".")
-    return FormulaError(
-        f"Cannot evaluate {what}: {type(error).__name__}: {message}; check the expression and the "
-        f"columns it uses."
-    )

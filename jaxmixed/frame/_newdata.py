@@ -9,24 +9,17 @@ import pandas as pd
 from formulaic import ModelSpecs
 
 from ._check import row_values
-from ._columns import (
-    Column,
-    Factor,
-    Numbers,
-    Source,
-    listed,
-    open_data,
-    read_column,
-    read_factor,
-    unknown_column,
-)
+from ._columns import Column, Factor, Numbers, read_column, read_factor
 from ._data import ModelFrame
 from ._errors import DataError
+from ._expressions import evaluate, names_in
 from ._formula import NAME, plain
 from ._groups import find_group, find_levels, name_rows
-from ._matrices import Matrix, build_matrices, compile_parts, evaluate, names_in
+from ._matrices import Matrix, build_matrices, compile_parts
+from ._source import Source, open_data, unknown_column
 from ._terms import join_columns
 from ._variables import add_offsets, complete_rows, covariate_frame
+from ._words import listed
 
 
 class NewTerm(NamedTuple):

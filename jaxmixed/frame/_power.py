@@ -9,13 +9,13 @@ import pandas as pd
 from jaxmixed import core
 
 from ._check import check_alpha, check_count
-from ._columns import counted
 from ._estimate import as_key
 from ._performance import exact_interval
 from ._references import Ddf, check_ddf
 from ._scenario import Params, Sizes, as_scenario
 from ._study_tests import Tests, read_tests
 from ._trials import Job, Trials, run
+from ._words import counted
 
 
 def power(

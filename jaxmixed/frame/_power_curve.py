@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from ._check import check_alpha, check_count
-from ._columns import listed
 from ._errors import DataError
 from ._estimate import as_key
 from ._power import power_notes, power_table
@@ -20,6 +19,7 @@ from ._sample_size import smallest
 from ._scenario import Scenario, as_scenario
 from ._study_tests import Tests, read_tests
 from ._trials import Job, Trials, run
+from ._words import listed
 
 FRESH = 4  # times the data sets of the curve, at sizes about the one sought
 MOST = 64  # times the largest size of the curve: where the search for one ends

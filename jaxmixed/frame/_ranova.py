@@ -24,7 +24,6 @@ from jaxmixed import core
 from ..core import _exact_rlrt
 from ..core._exact_rlrt import ExactRLRT
 from ._coding import coordinates, read_coding
-from ._columns import listed
 from ._data import ModelFrame
 from ._errors import ConvergenceWarning, DataError
 from ._estimate import as_key, estimate
@@ -32,6 +31,7 @@ from ._fitted import FittedModel
 from ._formula import Bar
 from ._rank import independent_columns
 from ._reduced import constant_of
+from ._words import listed
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._columns import Source, counted, listed, open_data, unknown_column
 from ._errors import DataError
+from ._source import Source, open_data, unknown_column
+from ._words import counted, listed
 
 FORMS = (
     "expected a data frame or an array with a column for each response, or a list of names of columns of data"

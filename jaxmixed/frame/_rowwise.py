@@ -10,9 +10,9 @@ from collections.abc import Set
 
 import pandas as pd
 
-from ._columns import Source
 from ._formula import NAME, ParsedFormula, plain
 from ._matrices import compile_parts, expressions
+from ._source import Source
 from ._variables import Variables
 
 ELEMENTWISE = frozenset(

@@ -15,7 +15,6 @@ from jaxmixed import core
 
 from ..core._one_factor_plan import OneFactorPlan
 from . import _check as check
-from ._columns import open_data
 from ._data import ModelFrame, model_frame
 from ._errors import DataError, FormulaError
 from ._estimate import simulate
@@ -26,6 +25,7 @@ from ._labels import variance_labels
 from ._rank import independent_columns
 from ._recipes import Recipe, Rows, parametric
 from ._reduced import require_rows
+from ._source import open_data
 from ._truth import Truth, complete, truth, unknown_parameter
 
 Params = Mapping[str, float]

@@ -18,8 +18,9 @@ from jaxmixed import core
 from . import _check as check
 from ._data import ModelFrame, warn_of_data
 from ._errors import DataError
+from ._expressions import evaluate
 from ._formula import parse, plain
-from ._matrices import Matrix, build_matrices, compile_parts, evaluate
+from ._matrices import Matrix, build_matrices, compile_parts
 from ._rank import independent_columns
 from ._reduced import Reduced
 from ._stream_batch import Batch, Rows, plan_reading, response_of

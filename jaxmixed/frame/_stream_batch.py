@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from . import _check as check
-from ._columns import Column, Factor, Source
+from ._columns import Column, Factor
 from ._errors import DataError
 from ._formula import ParsedFormula, plain
 from ._groups import find_levels
 from ._matrices import compile_parts
+from ._source import Source
 from ._variables import (
     Variables,
     add_offsets,

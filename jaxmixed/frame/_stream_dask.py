@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ._columns import open_data
+from ._source import open_data
 from ._stream_batch import Reading, T, take_in
 
 AT_A_TIME = 8  # totals that are merged into one

@@ -14,7 +14,8 @@ import pandas as pd
 
 from ._columns import Column, Factor, Numbers
 from ._errors import DataError
-from ._matrices import calls_in, compile_parts, evaluate_any
+from ._expressions import evaluate_any
+from ._matrices import calls_in, compile_parts
 from ._stream_batch import Batch, Reading
 from ._stream_levels import SeenLevels
 from ._stream_transforms import Extremes, Learner, as_levels, learner, row_values

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 from tqdm.auto import tqdm
 
-from ._columns import Source
 from ._errors import DataError
+from ._source import Source
 from ._stream_batch import Reading, T, take_in
 
 AT_LEAST = 2**16  # rows of a batch: smaller ones are joined

@@ -19,7 +19,7 @@ import pandas as pd
 
 from ._columns import Factor, read_factor
 from ._errors import DataError, FormulaError
-from ._matrices import evaluate
+from ._expressions import evaluate
 
 ROUNDING = 1e-12  # by which the values of one row may differ, relative to the largest
 

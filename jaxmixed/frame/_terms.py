@@ -10,9 +10,10 @@ from ..core._design import RandomTerm
 from ._check import check_group, check_overlap, check_random_columns
 from ._columns import Factor, read_factor
 from ._errors import DataError
+from ._expressions import evaluate
 from ._formula import Bar, plain
 from ._groups import GroupLabels, group
-from ._matrices import Matrix, evaluate
+from ._matrices import Matrix
 
 
 def random_terms(

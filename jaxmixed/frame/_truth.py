@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from ..core._covariance import Blocks, pack, positions
-from ._columns import counted, listed
 from ._data import ModelFrame
 from ._errors import DataError
 from ._labels import chosen, parameter_labels
+from ._words import counted, listed
 
 ROUNDING = 1e-8  # eigenvalue of a correlation matrix below which it is not one
 

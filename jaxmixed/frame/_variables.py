@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from ._check import check_finite
-from ._columns import Column, Factor, Numbers, Source, read_column, read_factor, unknown_column
+from ._columns import Column, Factor, Numbers, read_column, read_factor
 from ._errors import DataError
+from ._expressions import evaluate, in_scope, names_in
 from ._formula import NAME, ParsedFormula, plain
-from ._matrices import evaluate, in_scope, names_in
+from ._source import Source, unknown_column
 
 
 @dataclass(frozen=True)

@@ -15,18 +15,11 @@ import scipy.stats
 from helpers import lower_factors, random_design, random_theta
 
 from jaxmixed import core
+from jaxmixed.core._chi_square import chi_square
 from jaxmixed.core._criterion import reduce
 from jaxmixed.core._nested import Nested, NestedPatterns
 from jaxmixed.core._one_factor import OneFactor, Patterns
-from jaxmixed.core._simulate_stats import (
-    chi_square,
-    degrees,
-    draw,
-    from_draws,
-    n_normals,
-    sampler,
-    simulate_stats,
-)
+from jaxmixed.core._simulate_stats import degrees, draw, from_draws, n_normals, sampler, simulate_stats
 from jaxmixed.core._strata import Strata
 
 LEVEL = 1e-3  # family-wise, for all tests of one structure together (Bonferroni)

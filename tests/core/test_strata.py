@@ -9,9 +9,9 @@ import pytest
 from helpers import dense_oracle, random_theta
 
 from jaxmixed import core
+from jaxmixed.core._assemble import assemble_many
 from jaxmixed.core._strata import Strata
 from jaxmixed.core._structure import Structure
-from jaxmixed.core._suffstats import assemble_many
 
 
 def intercepts(*codes, weights=None):
