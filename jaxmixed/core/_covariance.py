@@ -7,7 +7,7 @@ column, as lme4 does, so theta is relative to sigma.
 
 import functools
 from itertools import accumulate, pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -84,33 +84,15 @@ def pack_all(factors: list[Float[Array, "q q"]], blocks: tuple[Blocks, ...]) -> 
     return namespace(*factors).concatenate([pack(f, b) for f, b in zip(factors, blocks, strict=True)])
 
 
-class Covariances(NamedTuple):
-    """Elements of every Psi = Lambda Lambda', listed as theta lists Lambda's, as functions of theta.
-
-    Attributes
-    ----------
-    values
-        Shape (k,).
-    jacobian
-        d psi_i / d theta_a, shape (k, k).
-    hessian
-        d^2 psi_i / d theta_a d theta_b, constant, shape (k, k, k).
-    """
-
-    values: Float[Array, " k"]
-    jacobian: Float[Array, "k k"]
-    hessian: Float[Array, "k k k"]
-
-
-def covariances(theta: Theta, blocks: tuple[Blocks, ...]) -> Covariances:
-    """Return the elements of Psi with their derivatives: they are quadratic in theta."""
-    curves = _curves(blocks, theta.dtype)
-    jacobian = curves @ theta
-    return Covariances(jacobian @ theta / 2, jacobian, curves)
+def covariances(theta: Theta, blocks: tuple[Blocks, ...]) -> tuple[Float[Array, " k"], Float[Array, "k k"]]:
+    """Return psi, the elements of every Psi listed as theta lists those of Lambda, and d psi / d theta."""
+    jacobian = covariance_curves(blocks, theta.dtype) @ theta
+    return jacobian @ theta / 2, jacobian
 
 
 @functools.lru_cache(maxsize=64)
-def _curves(blocks: tuple[Blocks, ...], dtype: Any) -> np.ndarray:
+def covariance_curves(blocks: tuple[Blocks, ...], dtype: Any = float) -> np.ndarray:
+    """Return d^2 psi_i / d theta_a d theta_b, shape (k, k, k): psi is quadratic in theta."""
     curves = []
     for b, (start, end) in zip(blocks, ranges(blocks), strict=True):
         E, (row, column), beside = basis(b, dtype), positions(b), (start, sum(map(n_theta, blocks)) - end)

@@ -52,7 +52,7 @@ def psi(theta: Theta, sigma: Scalar, stats: SuffStats) -> Float[Array, " m"]:
     array([ 4.,  2., 17.,  4.])
     """
     xp = namespace(theta, sigma, stats.C)
-    values = covariances(xp.asarray(theta), stats.blocks).values
+    values, _ = covariances(xp.asarray(theta), stats.blocks)
     return sigma**2 * xp.concatenate([values, xp.ones(1, values.dtype)])
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from jaxtyping import Float
 
-from ._covariance import covariances
+from ._covariance import covariance_curves
 from ._criterion import profile_out
 from ._structure import Curvature
 from ._suffstats import SuffStats, conditioned
@@ -75,7 +75,8 @@ def observed(theta: Theta, curved: Curvature, stats: SuffStats, reml: bool = Tru
     gradient = curved.d_logdet + curved.d_schur.reshape(k, -1) @ weight
     second = curved.dd_logdet + curved.dd_schur.reshape(k, k, -1) @ weight - bent
     # in theta, and in sigma
-    _, jacobian, curves = covariances(conditioned(theta, stats), stats.blocks)
+    curves = covariance_curves(stats.blocks, theta.dtype)
+    jacobian = curves @ conditioned(theta, stats)
     inner = jacobian.T @ second @ jacobian + (gradient @ curves.reshape(k, -1)).reshape(k, k)
     beside = moved @ (-2 * v) @ jacobian
     border = xp.concatenate([beside, (4 * dof)[None]])

@@ -52,15 +52,13 @@ def _with_numpy(matrix):
 
 
 def _two_by_two(matrix):
-    """Eliminate the first row, as below: for many matrices this takes a fortieth of the library's time."""
-    first, beside = matrix[..., 0, 0], matrix[..., 0, 1]
-    ratio = beside / first
-    rest = matrix[..., 1, 1] - ratio * beside
+    """Divide the adjugate by the determinant: for many matrices, in a fortieth of the library's time."""
+    first, beside, last = matrix[..., 0, 0], matrix[..., 0, 1], matrix[..., 1, 1]
+    determinant = first * last - beside**2
     inverse = np.empty_like(matrix)
-    inverse[..., 1, 1] = last = 1 / rest
-    inverse[..., 0, 1] = inverse[..., 1, 0] = across = -ratio * last
-    inverse[..., 0, 0] = 1 / first - ratio * across
-    return np.log(first) + np.log(rest), inverse
+    inverse[..., 0, 0], inverse[..., 1, 1] = last, first
+    inverse[..., 0, 1] = inverse[..., 1, 0] = -beside
+    return np.log(determinant), inverse / determinant[..., None, None]
 
 
 @jax.custom_jvp

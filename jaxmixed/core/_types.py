@@ -60,7 +60,7 @@ def _varying(array: Array) -> frozenset[str]:
 
 
 @functools.cache
-def identity(size: int, dtype: Any) -> np.ndarray:
+def identity(size: int, dtype: Any = float) -> np.ndarray:
     """Return the identity matrix, made once: over few numbers, to make it takes as long as to add it."""
     unit = np.eye(size, dtype=dtype)
     unit.setflags(write=False)

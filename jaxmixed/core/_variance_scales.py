@@ -79,7 +79,7 @@ def standard_deviations(theta: Theta, sigma: Scalar, blocks: tuple[Blocks, ...])
 
 def _variances(theta: Theta, sigma: Scalar, blocks: tuple[Blocks, ...]):
     xp = namespace(theta, sigma)
-    psi, slopes, _ = covariances(theta, blocks)
+    psi, slopes = covariances(theta, blocks)
     one = xp.ones(1, theta.dtype)
     values = sigma**2 * xp.concatenate([psi, one])
     by_sigma = 2 * sigma * xp.concatenate([psi, one])

@@ -5,6 +5,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from ..core._types import identity
 from ._fitted import FittedModel
 from ._reduced import require_rows
 from ._references import Ddf, reference
@@ -36,13 +37,13 @@ class FixedPart(FittedModel):
     def df(self) -> pd.Series:
         """Satterthwaite degrees of freedom of each coefficient; `tidy(ddf=...)` has other methods."""
         tests = reference(self, "satterthwaite")
-        return self._labelled(tests.t_df(np.eye(len(self.frame.fixed_names))), "df")
+        return self._labelled(tests.t_df(identity(len(tests.R))), "df")
 
     @property
     def pvalues(self) -> pd.Series:
         """Two-sided p values of Satterthwaite's t tests that a coefficient is zero."""
         tests = reference(self, "satterthwaite")
-        return self._labelled(tests.t_test(np.eye(len(self.frame.fixed_names))).p_value, "p_value")
+        return self._labelled(tests.t_test(identity(len(tests.R))).p_value, "p_value")
 
     def cov_params(
         self, ddf: Ddf = "satterthwaite", robust: Robust | None = None, cluster: Any = None
