@@ -42,7 +42,7 @@ def triangle(products: Rows) -> Rows | None:
     for j, row in enumerate(products):
         for i in range(j):
             R[i][j] = (row[i] - sum([R[k][i] * R[k][j] for k in range(i)])) / R[i][i]
-        left = row[j] - sum([R[k][j] ** 2 for k in range(j)])
+        left = row[j] - sum([R[k][j] * R[k][j] for k in range(j)])  # unlike **, without an OverflowError
         if not left > max(FAR * row[j], SMALLEST):
             return None
         R[j][j] = sqrt(left)

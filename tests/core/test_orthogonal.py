@@ -37,9 +37,10 @@ def test_columns(p, lower):
         np.column_stack([np.ones(30), 2000 + np.arange(30.0)]),
         np.full((5, 1), 1e200),
         np.full((5, 1), 1e-200),
+        np.column_stack([np.ones(5), 1e200 * np.arange(5.0)]),
         np.array([[1.0], [np.nan]]),
     ],
-    ids=["many", "float32", "zero", "none", "equal", "years", "huge", "tiny", "missing"],
+    ids=["many", "float32", "zero", "none", "equal", "years", "huge", "tiny", "huge beside one", "missing"],
 )
 def test_what_is_left_to_a_library(X):
     assert orthogonal(X) is None
