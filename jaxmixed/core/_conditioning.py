@@ -169,8 +169,10 @@ def _lower_qr(z, n):
     xp = namespace(z)
     if xp is np and (found := orthogonal(z, float(n), lower=True)) is not None:
         return found
-    square = (z**2).sum(0) / n
-    norm = xp.sqrt(xp.where(square > 0, square, 1.0))
+    largest = xp.abs(z).max(0, initial=0.0)
+    unit = xp.where(largest > 0, largest, 1.0)  # of its own, a square may be infinite
+    square = ((z / unit) ** 2).sum(0) / n
+    norm = unit * xp.sqrt(xp.where(square > 0, square, 1.0))
     if z.shape[1] == 1:
         return z / norm, norm[:, None]
     # QR of the reversed columns, reversed again, has a lower-triangular factor.

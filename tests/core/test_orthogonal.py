@@ -60,3 +60,18 @@ def test_a_library_returns_the_same(monkeypatch):
         (ours.T[0], theirs.T[0]),
     ]:
         np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "dtype, size", [(np.float64, 1e200), (np.float64, 1e-200), (np.float32, 1e30), (np.float32, 1e-30)]
+)
+@pytest.mark.parametrize("q", [1, 2])
+def test_columns_whose_squares_are_not_numbers(q, dtype, size):
+    """Infinite, or zero: they are divided by their largest value first."""
+    X, group = columns(2).astype(dtype), np.arange(50) // 5
+    z = X[:, -q:] * np.array([1.0, size][-q:], dtype)
+    design = core.Design(X[:, 1], X, (core.RandomTerm(z, group, 10, (q,)),))
+    prepared = core.condition(design)
+    (term,), (T,) = prepared.terms, prepared.T
+    np.testing.assert_allclose((term.z**2).mean(0), 1, rtol=1e-5)
+    np.testing.assert_allclose(term.z @ T / z.max(0), z / z.max(0), atol=1e-5)
