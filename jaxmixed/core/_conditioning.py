@@ -141,10 +141,15 @@ def _weighted(root, array):
 
 
 def _upper_qr(X):
+    """Return (Q, R) of the fixed part."""
+    if namespace(X) is np and (found := orthogonal(X)) is not None:
+        return found
+    return _library_qr(X)
+
+
+def _library_qr(X):
     """Return (Q, R), the diagonal of R positive: draws in these coordinates then do not hang on a library."""
     xp = namespace(X)
-    if xp is np and (found := orthogonal(X)) is not None:
-        return found
     Q, R = xp.linalg.qr(X)
     sign = xp.where(xp.diagonal(R) < 0, -1.0, 1.0).astype(X.dtype)
     return Q * sign, R * sign[:, None]
@@ -177,12 +182,11 @@ def _lower_qr(z, n):
         return z / norm, norm[:, None]
     # QR of the reversed columns, reversed again, has a lower-triangular factor.
     reversed_columns = z[:, ::-1] / norm[::-1]
-    Q, R = xp.linalg.qr(reversed_columns)
+    Q, R = _library_qr(reversed_columns)
     independent = (xp.abs(xp.diagonal(R)) > ROUNDING * xp.finfo(z.dtype).eps * n**0.5).all()
     if xp is not np:
         # The derivatives of a QR decomposition divide by R: of columns that will do where these do not.
-        Q, R = xp.linalg.qr(xp.where(independent, reversed_columns, xp.eye(*z.shape, dtype=z.dtype)))
+        Q, R = _library_qr(xp.where(independent, reversed_columns, xp.eye(*z.shape, dtype=z.dtype)))
     Q, R = Q[:, ::-1] * n**0.5, R[::-1, ::-1] / n**0.5
-    sign = xp.where(xp.diagonal(R) < 0, -1.0, 1.0).astype(z.dtype)
-    T = xp.where(independent, R * sign[:, None], xp.eye(z.shape[1], dtype=z.dtype))
-    return xp.where(independent, Q * sign, z / norm), T * norm
+    T = xp.where(independent, R, xp.eye(z.shape[1], dtype=z.dtype))
+    return xp.where(independent, Q, z / norm), T * norm

@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 from jaxtyping import Float
 
-from ._covariance import positions, symmetric_basis
+from ._covariance import covariances, symmetric_basis
 from ._criterion import profile_out
 from ._structure import Curvature
-from ._suffstats import SuffStats, conditioned_factors
+from ._suffstats import SuffStats, conditioned, conditioned_factors
 from ._types import Array, Scalar, Theta, namespace
 
 
@@ -68,8 +68,7 @@ def information(theta: Theta, curved: Curvature, stats: SuffStats) -> Informatio
         Sufficient statistics.
     """
     xp = namespace(curved.schur)
-    factors = zip(conditioned_factors(theta, stats), stats.blocks, strict=True)
-    psi = xp.concatenate([(L @ L.T)[positions(b)] for L, b in factors])
+    psi, _ = covariances(conditioned(theta, stats), stats.blocks)
     profiled = profile_out(curved.schur)
     inverse = profiled.inverse
     XVX, d_XVX, dd_XVX = (S[..., :-1, :-1] for S in (curved.schur, curved.d_schur, curved.dd_schur))

@@ -63,7 +63,7 @@ def observed(theta: Theta, curved: Curvature, stats: SuffStats, reml: bool = Tru
     xp, k = namespace(curved.schur), len(theta)
     _, inverse, gamma, pwrss = profile_out(curved.schur)
     dof = stats.n - stats.p if reml else stats.n
-    # In psi, the elements of Psi. The derivatives of S weigh as much as S does in the criterion.
+    # In psi, the elements of Psi: what a change of S does to the criterion is linear but for `bent`.
     v = xp.concatenate([-gamma, xp.ones(1, gamma.dtype)]) * xp.sqrt(dof / pwrss)
     moved, half = curved.d_schur @ v, inverse @ curved.d_schur[:, :-1, :-1]
     weight, across = v[:, None] * v, moved[:, :-1]

@@ -56,7 +56,7 @@ class Partition(NamedTuple):
 def shared(a: Partition, b: Partition) -> Partition | None:
     """Return the finest partition that both refine; nothing if they do not meet in proportion within it."""
     J, K = a.size, b.size
-    cells, rows = counted(a.codes.astype(np.int64) * K + b.codes, J * K)
+    cells, rows = _counted(a.codes.astype(np.int64) * K + b.codes, J * K)
     if len(cells) == max(J, K):  # one refines the other
         return b if J > K else a
     if len(cells) == J * K and (rows == rows[0]).all():
@@ -68,7 +68,7 @@ def shared(a: Partition, b: Partition) -> Partition | None:
     return Partition.of(part[a.codes], int(part.max()) + 1) if (rows * size == expected).all() else None
 
 
-def counted(codes: Int[np.ndarray, " n"], most: int) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+def _counted(codes: Int[np.ndarray, " n"], most: int) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
     """Return the codes that occur, below `most`, and how often."""
     if most > MARKED * len(codes):
         return np.unique(codes, return_counts=True)

@@ -83,7 +83,7 @@ class Reference(Node):
         C = self._conditioned(L)
         xp = namespace(C, self.gamma)
         estimate = C @ self.gamma
-        se = xp.sqrt((C @ self.covariance * C).sum(-1))
+        se = xp.sqrt(_quadratic_forms(C, self.covariance))
         statistic = (estimate - value) / se
         df = self._df(C)
         return TTest(estimate, se, df, statistic, t_pvalue(statistic, df))
@@ -170,9 +170,8 @@ class UncertainVariances(Reference):
 
     def _df(self, C):
         xp = namespace(C, self.gamma)
-        variance = (C @ self._spread() * C).sum(-1)
-        slopes = (C @ self.slopes * C).sum(-1).T
-        spread = (slopes @ self.uncertainty * slopes).sum(-1)
+        variance = _quadratic_forms(C, self._spread())
+        spread = _quadratic_forms(_quadratic_forms(C, self.slopes).T, self.uncertainty)
         known = spread <= 0
         return xp.where(known, xp.inf, 2 * variance**2 / xp.where(known, 1.0, spread))
 
@@ -219,6 +218,11 @@ class KenwardRoger(UncertainVariances):
         A1 = traces @ self.uncertainty @ traces
         A2 = xp.einsum("mn,mqr,nrq->", self.uncertainty, S, S)
         return _kenward_roger_df(A1, A2, q, xp)
+
+
+def _quadratic_forms(C: Float[Array, "r p"], M: Float[Array, "*m p p"]) -> Float[Array, "*m r"]:
+    """Return c'Mc of every row c, for one matrix or several."""
+    return (C @ M * C).sum(-1)
 
 
 def _kenward_roger_df(A1, A2, q, xp):
